@@ -1,0 +1,179 @@
+//! What a job asks for, and where it stands.
+
+use crate::allocation::Allocation;
+use crate::ids::{Attempt, ClassId, TenantId, TypeId};
+use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
+
+/// A whole accelerator, in thousandths.
+pub const WHOLE_MILLI: u16 = 1000;
+
+/// The accelerator types that a job accepts, as a bit set over [`TypeId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TypeSet(pub u64);
+
+impl TypeSet {
+    /// Any type will do.
+    pub const ANY: TypeSet = TypeSet(u64::MAX);
+
+    /// Just this type.
+    pub const fn only(kind: TypeId) -> TypeSet {
+        TypeSet(1 << kind.0)
+    }
+
+    /// Whether `kind` is acceptable.
+    pub const fn contains(self, kind: TypeId) -> bool {
+        self.0 >> kind.0 & 1 == 1
+    }
+}
+
+/// The smallest part of the fleet that must hold a whole gang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// All accelerators on one node.
+    Node,
+    /// All accelerators in one cluster.
+    #[default]
+    Cluster,
+    /// All accelerators in one region.
+    Region,
+    /// Anywhere.
+    Fleet,
+}
+
+/// What a job holds while it runs, all or nothing. A gang never mixes accelerator types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Demand {
+    /// Accelerators in the gang. Zero only for jobs that need processors alone.
+    pub accelerators: u32,
+    /// Share of each accelerator (compute and memory alike) in thousandths, 1 to 1000.
+    pub milli: u16,
+    /// How near to each other they must be.
+    pub within: Level,
+    /// Acceptable accelerator types.
+    pub types: TypeSet,
+    /// Processors in thousandths, for the whole job; a gang on several nodes takes them in proportion.
+    pub cpu_milli: u32,
+    /// Host memory in MiB, for the whole job; a gang on several nodes takes it in proportion.
+    pub memory_mib: u32,
+}
+
+impl Demand {
+    /// `accelerators` whole accelerators of any type in one cluster.
+    pub const fn whole(accelerators: u32) -> Demand {
+        Demand {
+            accelerators,
+            milli: WHOLE_MILLI,
+            within: Level::Cluster,
+            types: TypeSet::ANY,
+            cpu_milli: 0,
+            memory_mib: 0,
+        }
+    }
+
+    /// Accelerator-thousandths in all: the unit in which capacity is counted.
+    pub const fn milli_total(&self) -> u64 {
+        self.accelerators as u64 * self.milli as u64
+    }
+
+    /// Whether whole accelerators and nothing else are asked for.
+    pub const fn is_plain(&self) -> bool {
+        self.milli == WHOLE_MILLI && self.cpu_milli == 0 && self.memory_mib == 0
+    }
+}
+
+/// What a policy may know of a job when it is submitted. The true duration is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// What it holds while it runs.
+    pub demand: Demand,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Larger is more important.
+    pub priority: i32,
+    /// Index into the tier table; 0 is the best tier.
+    pub tier: u8,
+    /// How many attempts may fail before the job does; at least 1.
+    pub attempts_max: u16,
+    /// Expected run time, from whatever source the scenario names. `None`: nobody knows.
+    pub estimate: Option<Span>,
+}
+
+impl JobSpec {
+    /// A job of `accelerators` whole accelerators about which nothing else is known.
+    pub const fn whole(accelerators: u32) -> JobSpec {
+        JobSpec {
+            demand: Demand::whole(accelerators),
+            tenant: TenantId(0),
+            priority: 0,
+            tier: 0,
+            attempts_max: 1,
+            estimate: None,
+        }
+    }
+}
+
+/// Where a job stands, as far as the scheduler was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Waits for a decision.
+    Pending,
+    /// Has a place that others are still vacating; no order has gone out.
+    Assigned,
+    /// Ordered to start; holds its accelerators.
+    Starting,
+    /// Reported to run.
+    Running,
+    /// Ordered to stop; holds its accelerators until an event says otherwise.
+    Stopping,
+    /// Finished, failed for good or cancelled.
+    Done,
+}
+
+/// One live job: what was asked, where it stands, what it got so far.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What was submitted.
+    pub spec: JobSpec,
+    /// Interned demand.
+    pub class: ClassId,
+    /// When it was submitted.
+    pub submit: Time,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The newest attempt that was ordered; 0 before the first.
+    pub attempt: Attempt,
+    /// Attempts that failed.
+    pub failures: u16,
+    /// Times it was ordered to stop and did.
+    pub preemptions: u32,
+    /// When the present attempt began to run; [`Time::MAX`] while none does.
+    pub running_since: Time,
+    /// Time spent running, up to the last stop.
+    pub executed: Span,
+    /// Work that survived the last stop, as reported.
+    pub progress: Span,
+    /// What it holds or was promised.
+    pub allocation: Allocation,
+    pub(crate) last_reason: u8,
+}
+
+impl Job {
+    /// Time spent running until `now`.
+    pub fn executed_at(&self, now: Time) -> Span {
+        self.executed + now.since(self.running_since)
+    }
+
+    /// Attained service until `now`, in accelerator-microseconds (fractions count in proportion).
+    pub fn service_at(&self, now: Time) -> u64 {
+        let micros = u128::from(self.executed_at(now).0);
+        (micros * u128::from(self.spec.demand.milli_total()) / u128::from(WHOLE_MILLI)) as u64
+    }
+
+    /// Expected work left at `now`: the estimate less the work done. `None` without an estimate; zero when overrun.
+    pub fn remaining_at(&self, now: Time) -> Option<Span> {
+        let done = self.progress + now.since(self.running_since);
+        self.spec.estimate.map(|estimate| estimate.saturating_sub(done))
+    }
+}
