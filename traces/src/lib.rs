@@ -1,3 +1,4 @@
 //! Traces, scenarios and run logs: what goes into a run and what comes out of it.
 pub mod model;
+pub mod runlog;
 pub use model::{Outcome, Trace, TraceJob};
