@@ -1,5 +1,6 @@
 //! A small world for tests: it carries out orders, late if told so, and keeps its own books of who occupies what.
 
+pub mod scenario;
 pub mod timeline;
 
 use policies::{Allocation, Attempt, Event, Fleet, JobId, JobSpec, Note, Order, Scheduler, Span, Time};
