@@ -5,8 +5,9 @@ use crate::event::Note;
 use crate::fleet::Fleet;
 use crate::ids::{ClassId, JobId};
 use crate::idset::IdSet;
+use crate::idtable::IdTable;
 use crate::job::{Demand, Job, Phase};
-use crate::jobtable::JobTable;
+
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ const PLAIN_CLASSES: usize = 4096;
 /// A view knows no truth: durations appear only as estimates, and an accelerator is free when an event said so.
 pub struct View {
     pub(crate) now: Time,
-    pub(crate) jobs: JobTable,
+    pub(crate) jobs: IdTable<Job>,
     pub(crate) capacity: Capacity,
     pub(crate) pending: IdSet,
     pub(crate) active: IdSet,
@@ -33,7 +34,7 @@ impl View {
     pub(crate) fn new(fleet: Fleet) -> View {
         View {
             now: Time::ZERO,
-            jobs: JobTable::default(),
+            jobs: IdTable::default(),
             capacity: Capacity::new(fleet),
             pending: IdSet::new(),
             active: IdSet::new(),
