@@ -144,6 +144,11 @@ impl Capacity {
         self.free_milli_by_type.iter().enumerate().map(of_type).sum()
     }
 
+    /// Accelerator-thousandths of one type that are free to plan with.
+    pub fn free_milli_of(&self, kind: TypeId) -> u64 {
+        self.free_milli_by_type[kind.index()]
+    }
+
     /// Grows by one whenever something becomes free to plan with: what did not fit before may fit now.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -179,7 +179,9 @@ impl Scheduler {
         let allocation = std::mem::take(&mut entry.allocation);
         self.view.capacity.hold(&allocation, milli, false);
         // What was told to stop is free to plan with since then.
-        if was != Phase::Stopping {
+        if was == Phase::Stopping {
+            self.view.stopping -= 1;
+        } else {
             self.view.capacity.give(&allocation, milli);
             self.view.active.remove(job.0);
         }

@@ -27,11 +27,11 @@ pub struct Indexed(pub NodeOrder);
 
 impl Placement for Indexed {
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
+        if let [group] = capacity.groups() {
+            return self.in_group(capacity, group, demand);
+        }
         let mut best: Option<(u32, NodeId, Allocation)> = None;
         for group in capacity.groups() {
-            if demand.accelerators > 0 && !demand.types.contains(group.kind) {
-                continue;
-            }
             let Some(allocation) = self.in_group(capacity, group, demand) else { continue };
             let node = allocation[0].node;
             let rank = match self.0 {
@@ -49,9 +49,12 @@ impl Placement for Indexed {
 
 impl Indexed {
     fn in_group(&self, capacity: &Capacity, group: &Group, demand: &Demand) -> Option<Allocation> {
+        if demand.accelerators > 0 && !demand.types.contains(group.kind) {
+            return None;
+        }
         let (size, wanted) = (group.size, demand.accelerators);
         if wanted <= size {
-            return self.on_one_node(capacity, group, demand, wanted, None).map(|grant| Allocation::from_elem(grant, 1));
+            return self.on_one_node(capacity, group, demand, wanted, None).map(|grant| Allocation::from_buf([grant]));
         }
         if demand.within == Level::Node || size == 0 || group.nodes < wanted.div_ceil(size) {
             return None;

@@ -223,7 +223,8 @@ fn job(row: &Row<'_>, at: &Found, layout: &Layout, to: &mut Builder) -> Result<(
 /// The duration column, else end less start.
 fn duration(row: &Row<'_>, at: &Found, start: Option<When>) -> Result<Span, Bad> {
     if let Some(column) = at.duration {
-        return row.cell(column).span(column.unit);
+        let cell = row.cell(column);
+        return if cell.bytes == b"never" { Ok(super::NEVER_ENDS) } else { cell.span(column.unit) };
     }
     let (Some(start_column), Some(end_column)) = (at.start, at.end) else {
         return Err(Bad::new("duration", b"", "a duration"));
