@@ -62,14 +62,7 @@ pub struct Demand {
 impl Demand {
     /// `accelerators` whole accelerators of any type in one cluster.
     pub const fn whole(accelerators: u32) -> Demand {
-        Demand {
-            accelerators,
-            milli: WHOLE_MILLI,
-            within: Level::Cluster,
-            types: TypeSet::ANY,
-            cpu_milli: 0,
-            memory_mib: 0,
-        }
+        Demand { accelerators, milli: WHOLE_MILLI, within: Level::Cluster, types: TypeSet::ANY, cpu_milli: 0, memory_mib: 0 }
     }
 
     /// Accelerator-thousandths in all: the unit in which capacity is counted.

@@ -1,12 +1,38 @@
-//! The scheduler core.
+//! The scheduler core: jobs, fleet, view, plan, the [`Policy`] trait and the [`Scheduler`] state machine.
+//!
+//! It has no clock, thread, file, socket, device, logger or global, and iterates in no hash order: equal inputs give equal
+//! orders in the simulator and on real nodes. Start with [`Policy`] and [`Scheduler`].
+
 pub mod allocation;
+pub mod capacity;
+pub mod catalog;
+mod check;
+pub mod event;
 pub mod fleet;
 pub mod ids;
+pub mod idset;
+pub mod idtable;
 pub mod job;
+pub mod placement;
+pub mod plan;
+pub mod policy;
+pub mod queue;
+pub mod scheduler;
+pub mod spec;
 pub mod time;
+pub mod view;
 
 pub use allocation::{Allocation, Grant};
+pub use capacity::Capacity;
+pub use event::{Event, Note, Order, Reason};
 pub use fleet::{Cluster, Fleet, Node};
 pub use ids::{Attempt, ClassId, ClusterId, JobId, NodeId, RegionId, TenantId, TypeId};
+pub use idset::IdSet;
+pub use idtable::IdTable;
 pub use job::{Demand, Job, JobSpec, Level, Phase, TypeSet, WHOLE_MILLI};
+pub use placement::Placement;
+pub use plan::Plan;
+pub use policy::Policy;
+pub use scheduler::{Decision, Scheduler};
 pub use time::{Span, Time};
+pub use view::View;

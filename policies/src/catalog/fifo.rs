@@ -1,0 +1,47 @@
+//! First in, first out.
+
+use super::{Entry, Parameter, Policy, Spec, SpecError};
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::queue::ClassQueue;
+use crate::view::View;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "fifo",
+    about: "first in, first out: nobody overtakes the head of the queue; skip=true is fit-first",
+    parameters: &[Parameter { key: "skip", default: "false", about: "start later jobs that fit when earlier ones do not" }],
+};
+
+pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
+    Ok(if spec.get("skip", "true or false")? { Box::new(FifoSkip::default()) } else { Box::new(FifoStrict) })
+}
+
+/// First come, first served; nobody overtakes the head of the queue.
+#[derive(Default)]
+pub struct FifoStrict;
+
+impl Policy for FifoStrict {
+    fn decide(&mut self, plan: &mut Plan<'_>) {
+        while let Some(head) = plan.first_pending() {
+            if !plan.launch(head) {
+                break;
+            }
+        }
+    }
+}
+
+/// In order of arrival, whatever fits.
+#[derive(Default)]
+pub struct FifoSkip {
+    queue: ClassQueue<()>,
+}
+
+impl Policy for FifoSkip {
+    fn observe(&mut self, view: &View, event: &Event) {
+        self.queue.observe(view, event, |_| ());
+    }
+
+    fn decide(&mut self, plan: &mut Plan<'_>) {
+        self.queue.launch_fitting(plan);
+    }
+}

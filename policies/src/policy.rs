@@ -1,0 +1,29 @@
+//! The one trait that a scheduling policy implements.
+
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::time::Time;
+use crate::view::View;
+
+/// Decides which jobs run. The same object drives the simulator and real nodes.
+///
+/// # Contract
+/// For each step the scheduler calls [`observe`](Policy::observe) once for every event that took effect, in order, then
+/// [`decide`](Policy::decide) once, at the same instant. A policy has no other input: no clock, no randomness but what it was
+/// seeded with, no I/O. It must never hang: a decision that launches nothing is a decision.
+pub trait Policy: Send {
+    /// Bookkeeping: an event took effect. `view` shows the state after it. A job that the event ended can be looked up for the
+    /// last time here.
+    fn observe(&mut self, view: &View, event: &Event) {
+        let _ = (view, event);
+    }
+
+    /// The one question: what should happen now?
+    fn decide(&mut self, plan: &mut Plan<'_>);
+
+    /// When to ask again if nothing else happens. Must be later than `view.now()`.
+    fn next_wakeup(&self, view: &View) -> Option<Time> {
+        let _ = view;
+        None
+    }
+}

@@ -1,0 +1,204 @@
+//! The state machine that both worlds drive.
+
+use crate::event::{Event, Note, Order};
+use crate::fleet::Fleet;
+use crate::ids::{Attempt, JobId};
+use crate::job::{Job, JobSpec, Phase};
+use crate::placement::Placement;
+use crate::plan::{Plan, start_if_vacant};
+use crate::policy::Policy;
+use crate::time::{Span, Time};
+use crate::view::View;
+
+/// What came of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// To be carried out in this order.
+    pub orders: &'a [Order],
+    /// Why jobs wait, where that changed.
+    pub notes: &'a [Note],
+}
+
+/// The scheduler: facts enter by [`handle`](Scheduler::handle), orders leave by [`decide`](Scheduler::decide).
+///
+/// # Contract
+/// A driver repeats one step: it takes the next instant (an event's, or [`next_wakeup`](Scheduler::next_wakeup)'s, whichever
+/// is earlier), hands every event of that instant to `handle` in the order in which they happened, calls `decide` once with
+/// the same time, and carries the orders out. Time never runs backwards. Neither call can fail, blocks, or reads anything but
+/// its arguments, so equal inputs give equal orders in every world.
+///
+/// The scheduler never assumes that an order was carried out: a job runs, and an accelerator is free, when an event says so.
+/// Events of an older attempt are stale and change nothing, so orders and events may cross.
+pub struct Scheduler {
+    view: View,
+    policy: Box<dyn Policy>,
+    placement: Box<dyn Placement>,
+    orders: Vec<Order>,
+    /// Something happened that the policy has not decided about yet.
+    dirty: bool,
+    /// Accelerators were vacated since the last decision.
+    vacated: bool,
+}
+
+impl Scheduler {
+    /// A scheduler for an empty fleet without jobs.
+    pub fn new(fleet: Fleet, policy: Box<dyn Policy>, placement: Box<dyn Placement>) -> Scheduler {
+        Scheduler { view: View::new(fleet), policy, placement, orders: Vec::new(), dirty: false, vacated: false }
+    }
+
+    /// What the scheduler knows.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Takes in one fact.
+    ///
+    /// # Panics
+    /// If time runs backwards or a job is submitted out of turn: the driver is broken.
+    pub fn handle(&mut self, now: Time, event: &Event) {
+        assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
+        self.view.now = now;
+        let effective = match *event {
+            Event::Submit { job, spec } => self.submit(job, spec),
+            Event::Started { job, attempt } => self.started(job, attempt),
+            Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
+            Event::Finished { job, attempt } => self.finished(job, attempt),
+            Event::Failed { job, attempt, progress } => self.failed(job, attempt, progress),
+        };
+        if !effective {
+            return;
+        }
+        self.policy.observe(&self.view, event);
+        match event {
+            Event::Started { .. } => return,
+            Event::Finished { job, .. } => self.view.jobs.retire(*job),
+            Event::Failed { job, .. } if self.view.job(*job).phase == Phase::Done => self.view.jobs.retire(*job),
+            _ => {}
+        }
+        self.dirty = true;
+    }
+
+    /// Asks the policy what to do, if anything happened since it was last asked or its wake-up is due.
+    pub fn decide(&mut self, now: Time) -> Decision<'_> {
+        assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
+        self.view.now = now;
+        self.orders.clear();
+        self.view.notes.clear();
+        if self.vacated && !self.view.assigned.is_empty() {
+            self.start_assigned();
+        }
+        self.vacated = false;
+        if self.dirty || self.next_wakeup().is_some_and(|at| at <= now) {
+            self.dirty = false;
+            let mut plan = Plan { view: &mut self.view, placement: &mut *self.placement, orders: &mut self.orders };
+            self.policy.decide(&mut plan);
+        }
+        Decision { orders: &self.orders, notes: &self.view.notes }
+    }
+
+    /// When `decide` wants to be called if nothing happens until then.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        self.policy.next_wakeup(&self.view)
+    }
+
+    /// Recomputes every index from scratch and compares.
+    ///
+    /// # Errors
+    /// The first broken invariant, in words.
+    pub fn check(&self) -> Result<(), String> {
+        crate::check::check(&self.view)
+    }
+
+    fn submit(&mut self, job: JobId, spec: JobSpec) -> bool {
+        assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
+        let class = self.view.intern(&spec.demand);
+        self.view.jobs.push(Job {
+            spec,
+            class,
+            submit: self.view.now,
+            phase: Phase::Pending,
+            attempt: Attempt(0),
+            failures: 0,
+            preemptions: 0,
+            running_since: Time::MAX,
+            executed: Span::ZERO,
+            progress: Span::ZERO,
+            allocation: Default::default(),
+            last_reason: 0,
+        });
+        self.view.pending.insert(job.0);
+        true
+    }
+
+    /// The job, if `attempt` is its newest one and holds accelerators: else the message is stale.
+    fn current(&mut self, job: JobId, attempt: Attempt) -> Option<&mut Job> {
+        let holds = |j: &&mut Job| matches!(j.phase, Phase::Starting | Phase::Running | Phase::Stopping);
+        self.view.jobs.get_mut(job).filter(holds).filter(|j| j.attempt == attempt)
+    }
+
+    fn started(&mut self, job: JobId, attempt: Attempt) -> bool {
+        let now = self.view.now;
+        let Some(entry) = self.current(job, attempt) else { return false };
+        // A job that was told to stop before its start was confirmed ran all the same.
+        if entry.phase == Phase::Starting {
+            entry.phase = Phase::Running;
+        }
+        entry.running_since = now;
+        true
+    }
+
+    fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> bool {
+        self.leave(job, attempt, |entry| {
+            entry.phase = Phase::Pending;
+            entry.preemptions += 1;
+            entry.progress = progress;
+        })
+    }
+
+    fn finished(&mut self, job: JobId, attempt: Attempt) -> bool {
+        self.leave(job, attempt, |entry| entry.phase = Phase::Done)
+    }
+
+    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span) -> bool {
+        self.leave(job, attempt, |entry| {
+            entry.failures += 1;
+            entry.progress = progress;
+            entry.phase = if entry.failures >= entry.spec.attempts_max { Phase::Done } else { Phase::Pending };
+        })
+    }
+
+    /// The attempt is over: its accelerators are vacated, and `change` says what becomes of the job.
+    fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> bool {
+        let now = self.view.now;
+        let Some(entry) = self.current(job, attempt) else { return false };
+        entry.executed = entry.executed_at(now);
+        entry.running_since = Time::MAX;
+        let was = entry.phase;
+        change(entry);
+        let (phase, milli) = (entry.phase, entry.spec.demand.milli);
+        let allocation = std::mem::take(&mut entry.allocation);
+        self.view.capacity.hold(&allocation, milli, false);
+        // What was told to stop is free to plan with since then.
+        if was == Phase::Stopping {
+            self.view.stopping -= 1;
+        } else {
+            self.view.capacity.give(&allocation, milli);
+            self.view.active.remove(job.0);
+        }
+        if phase == Phase::Pending {
+            self.view.pending.insert(job.0);
+        }
+        self.vacated = true;
+        true
+    }
+
+    fn start_assigned(&mut self) {
+        let mut next = self.view.assigned.first();
+        while let Some(id) = next {
+            if start_if_vacant(&mut self.view, &mut self.orders, JobId(id)) {
+                self.view.assigned.remove(id);
+            }
+            next = self.view.assigned.next_from(id + 1);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The loop of the simulated world.
+
+use crate::world::{Arrival, World};
+use policies::{Scheduler, Span, Time};
+use traces::runlog::{Observer, StepView};
+
+/// Wake-ups in a row at which nothing happened before a policy is believed to have nothing left to do.
+const IDLE_WAKEUPS_MAX: u32 = 10_000;
+
+/// When a run stops early, and how closely it is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Stop at the first step after this instant.
+    pub until: Option<Time>,
+    /// Recompute every index after every step.
+    pub check: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing was left to happen. Jobs that are not done by then can never start.
+    Quiet,
+    /// The time limit came first.
+    TimeLimit,
+    /// An invariant of the scheduler broke: a bug.
+    Broken {
+        /// Counts from 0.
+        step: u64,
+        /// When.
+        now: Time,
+        /// What.
+        what: String,
+    },
+}
+
+/// Runs `scheduler` in `world` over `arrivals` (sorted by submit time) until nothing is left to happen.
+///
+/// At one instant completions come first, then arrivals, then one decision.
+pub fn run(
+    scheduler: &mut Scheduler,
+    world: &mut World,
+    arrivals: impl Iterator<Item = Arrival>,
+    limits: Limits,
+    observer: &mut impl Observer,
+) -> End {
+    let mut arrivals = arrivals.peekable();
+    let mut events = Vec::new();
+    let (mut step, mut idle) = (0, 0);
+    while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.peek()) {
+        if limits.until.is_some_and(|until| now > until) {
+            return End::TimeLimit;
+        }
+        events.clear();
+        world.advance(now, &mut events);
+        while let Some(arrival) = arrivals.next_if(|a| a.submit <= now) {
+            events.push(world.submit(&arrival));
+        }
+        for event in &events {
+            scheduler.handle(now, event);
+        }
+        let decision = scheduler.decide(now);
+        world.apply(now, decision.orders);
+        observer.step(StepView { now, events: &events, orders: decision.orders, notes: decision.notes });
+        idle = if wakeup && events.is_empty() && decision.orders.is_empty() { idle + 1 } else { 0 };
+        if idle > IDLE_WAKEUPS_MAX {
+            return End::Quiet;
+        }
+        if limits.check
+            && let Err(what) = scheduler.check()
+        {
+            return End::Broken { step, now, what };
+        }
+        step += 1;
+    }
+    End::Quiet
+}
+
+/// The next instant at which something happens, and whether only the policy's own wake-up does.
+#[inline]
+fn next_instant(scheduler: &Scheduler, world: &World, arrival: Option<&Arrival>) -> Option<(Time, bool)> {
+    let happening = match (world.next_time(), arrival.map(|a| a.submit)) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    match scheduler.next_wakeup() {
+        Some(wakeup) if happening.is_none_or(|at| wakeup < at) => {
+            let now = scheduler.view().now();
+            Some((wakeup.max(now + Span(1)), true))
+        }
+        _ => happening.map(|at| (at, false)),
+    }
+}

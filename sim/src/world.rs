@@ -1,0 +1,213 @@
+//! The truth: how long jobs really run, and what orders really do.
+
+use crate::costs::Costs;
+use crate::events::EventQueue;
+use policies::{Attempt, Event, IdTable, JobId, JobSpec, Order, Span, Time};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+/// A job on its way into the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it is submitted.
+    pub submit: Time,
+    /// What the scheduler is told.
+    pub spec: JobSpec,
+    /// The truth: how long it runs when it holds all it asks for.
+    pub duration: Span,
+}
+
+/// Attempts that end badly, at a constant rate while they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crashes {
+    /// Mean running time between crashes of one job.
+    pub mean: Span,
+    /// Seed of the stream `crashes`. The draw depends on job and attempt alone, so policies can be compared on equal luck.
+    pub seed: u64,
+}
+
+impl Crashes {
+    fn draw(&self, job: JobId, attempt: Attempt) -> Span {
+        let stream = self.seed ^ u64::from(job.0) << 32 ^ u64::from(attempt.0) ^ 0x6372_6173_6865_7300;
+        let uniform: f64 = Xoshiro256PlusPlus::seed_from_u64(stream).random();
+        Span::from_secs_f64(-(1.0 - uniform).ln() * self.mean.as_secs_f64()).unwrap_or(Span::MAX)
+    }
+}
+
+/// Where a job of the world really is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Starting,
+    Running,
+    /// Works on until it is stopped.
+    Stopping,
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Truth {
+    /// Work in all; grows when work has to be redone.
+    work: Span,
+    /// Work done and kept.
+    done: Span,
+    running_since: Time,
+    attempt: Attempt,
+    state: State,
+    accelerators: u32,
+}
+
+/// Something that will happen to an attempt unless something else comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happening {
+    Start,
+    Finish,
+    Crash,
+    Stop,
+}
+
+/// The simulated accelerators and the jobs on them.
+pub struct World {
+    jobs: IdTable<Truth>,
+    queue: EventQueue<(JobId, Attempt, Happening)>,
+    /// What follows from orders without delay, in order. Cheaper than a round trip through the heap.
+    immediate: Vec<(JobId, Attempt, Happening)>,
+    immediate_at: Time,
+    costs: Costs,
+    crashes: Option<Crashes>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(costs: Costs, crashes: Option<Crashes>) -> World {
+        World {
+            jobs: IdTable::default(),
+            queue: EventQueue::default(),
+            immediate: Vec::new(),
+            immediate_at: Time::ZERO,
+            costs,
+            crashes,
+        }
+    }
+
+    /// When something happens next by itself.
+    #[inline]
+    pub fn next_time(&self) -> Option<Time> {
+        if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) }
+    }
+
+    /// Lets a job in, and returns the event that tells the scheduler.
+    #[inline]
+    pub fn submit(&mut self, arrival: &Arrival) -> Event {
+        let job = self.jobs.push(Truth {
+            work: arrival.duration,
+            done: Span::ZERO,
+            running_since: Time::MAX,
+            attempt: Attempt(0),
+            state: State::Waiting,
+            accelerators: arrival.spec.demand.accelerators,
+        });
+        Event::Submit { job, spec: arrival.spec }
+    }
+
+    /// Everything that happens by itself at `now`, in order, into `events`.
+    pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
+        let immediate = std::mem::take(&mut self.immediate);
+        for &(job, attempt, what) in &immediate {
+            events.extend(self.happen(now, job, attempt, what));
+        }
+        let mut immediate = immediate;
+        immediate.clear();
+        self.immediate = immediate;
+        while let Some((job, attempt, what)) = self.queue.pop_until(now) {
+            events.extend(self.happen(now, job, attempt, what));
+        }
+    }
+
+    /// Carries out the orders of one step.
+    pub fn apply(&mut self, now: Time, orders: &[Order]) {
+        let starts = orders.iter().filter(|o| matches!(o, Order::Start { .. })).count();
+        let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
+        for order in orders {
+            match *order {
+                Order::Start { job, attempt, .. } => {
+                    let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
+                    debug_assert_eq!(truth.state, State::Waiting);
+                    (truth.attempt, truth.state) = (attempt, State::Starting);
+                    self.after(now, self.costs.start + extra, job, attempt, Happening::Start);
+                }
+                Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
+            }
+        }
+    }
+
+    fn preempt(&mut self, now: Time, job: JobId, attempt: Attempt) {
+        let Some(truth) = self.jobs.get_mut(job) else { return };
+        let running = matches!(truth.state, State::Starting | State::Running);
+        if truth.attempt == attempt && running {
+            truth.state = State::Stopping;
+            self.after(now, self.costs.stop, job, attempt, Happening::Stop);
+        }
+    }
+
+    fn after(&mut self, now: Time, delay: Span, job: JobId, attempt: Attempt, what: Happening) {
+        if delay == Span::ZERO {
+            self.immediate_at = now;
+            self.immediate.push((job, attempt, what));
+        } else {
+            self.queue.push(now + delay, (job, attempt, what));
+        }
+    }
+
+    /// What the scheduler is told of a happening; nothing if something else came first.
+    fn happen(&mut self, now: Time, job: JobId, attempt: Attempt, what: Happening) -> Option<Event> {
+        let costs = self.costs;
+        let truth = self.jobs.get_mut(job)?;
+        if truth.attempt != attempt {
+            return None;
+        }
+        match (what, truth.state) {
+            (Happening::Start, State::Starting | State::Stopping) => {
+                if truth.state == State::Starting {
+                    truth.state = State::Running;
+                }
+                truth.running_since = now;
+                let left = truth.work.saturating_sub(truth.done);
+                self.foresee_end(now, job, attempt, left);
+                Some(Event::Started { job, attempt })
+            }
+            (Happening::Finish, State::Running | State::Stopping) => {
+                truth.state = State::Done;
+                self.jobs.retire(job);
+                Some(Event::Finished { job, attempt })
+            }
+            (Happening::Crash, State::Running | State::Stopping) => {
+                truth.state = State::Waiting;
+                truth.running_since = Time::MAX;
+                Some(Event::Failed { job, attempt, progress: truth.done })
+            }
+            (Happening::Stop, State::Stopping) => {
+                let ran = now.since(truth.running_since);
+                let redo = if ran > Span::ZERO { costs.redo_for(truth.accelerators) } else { Span::ZERO };
+                // Stopped while it was being torn down, it has run for longer than it had work.
+                truth.done = (truth.done + ran).min(truth.work);
+                truth.work += redo;
+                truth.state = State::Waiting;
+                truth.running_since = Time::MAX;
+                let progress = truth.done.saturating_sub(redo);
+                Some(Event::Stopped { job, attempt, progress })
+            }
+            _ => None,
+        }
+    }
+
+    /// Schedules how the attempt will end by itself.
+    fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
+        if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
+            self.queue.push(now + crash, (job, attempt, Happening::Crash));
+            return;
+        }
+        let end = now + left + self.costs.teardown;
+        let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
+        self.queue.push(seen, (job, attempt, Happening::Finish));
+    }
+}

@@ -1,0 +1,96 @@
+//! A digest of everything that went into and came out of a scheduler.
+
+use super::StepView;
+use policies::{Event, JobSpec, Order};
+use xxhash_rust::xxh3::Xxh3;
+
+const BUFFER_WORDS: usize = 1024;
+
+/// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
+/// Notes are left out: they explain decisions and are no part of them.
+pub struct LogDigest {
+    hasher: Xxh3,
+    buffer: Box<[u64; BUFFER_WORDS]>,
+    filled: usize,
+}
+
+impl Default for LogDigest {
+    fn default() -> LogDigest {
+        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER_WORDS]), filled: 0 }
+    }
+}
+
+impl LogDigest {
+    #[inline]
+    fn words<const N: usize>(&mut self, words: [u64; N]) {
+        if self.filled + N > BUFFER_WORDS {
+            self.flush();
+        }
+        self.buffer[self.filled..self.filled + N].copy_from_slice(&words);
+        self.filled += N;
+    }
+
+    fn flush(&mut self) {
+        let mut bytes = [0; BUFFER_WORDS * 8];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(&self.buffer[..self.filled]) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        self.hasher.update(&bytes[..self.filled * 8]);
+        self.filled = 0;
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, step: StepView<'_>) {
+        self.words([step.now.0, (step.events.len() as u64) << 32 | step.orders.len() as u64]);
+        for event in step.events {
+            self.event(event);
+        }
+        for order in step.orders {
+            self.order(order);
+        }
+    }
+
+    #[inline]
+    fn event(&mut self, event: &Event) {
+        let head = |kind: u64, job: u32| kind << 32 | u64::from(job);
+        match *event {
+            Event::Submit { job, ref spec } => self.submit(head(1, job.0), spec),
+            Event::Started { job, attempt } => self.words([head(2, job.0), attempt.0.into()]),
+            Event::Stopped { job, attempt, progress } => self.words([head(3, job.0), attempt.0.into(), progress.0]),
+            Event::Finished { job, attempt } => self.words([head(4, job.0), attempt.0.into()]),
+            Event::Failed { job, attempt, progress } => self.words([head(5, job.0), attempt.0.into(), progress.0]),
+        }
+    }
+
+    fn submit(&mut self, head: u64, spec: &JobSpec) {
+        let demand = &spec.demand;
+        self.words([
+            head,
+            u64::from(demand.accelerators) << 32 | u64::from(demand.milli) << 8 | demand.within as u64,
+            demand.types.0,
+            u64::from(demand.cpu_milli) << 32 | u64::from(demand.memory_mib),
+            u64::from(spec.tenant.0) << 32 | u64::from(spec.priority as u32),
+            u64::from(spec.tier) << 32 | u64::from(spec.attempts_max),
+            spec.estimate.map_or(u64::MAX, |estimate| estimate.0),
+        ]);
+    }
+
+    #[inline]
+    fn order(&mut self, order: &Order) {
+        match order {
+            Order::Start { job, attempt, allocation } => {
+                self.words([6 << 32 | u64::from(job.0), u64::from(attempt.0) << 32 | allocation.len() as u64]);
+                for grant in allocation {
+                    self.words([u64::from(grant.node.0) << 32 | u64::from(grant.count), grant.devices]);
+                }
+            }
+            Order::Preempt { job, attempt } => self.words([7 << 32 | u64::from(job.0), attempt.0.into()]),
+        }
+    }
+
+    /// The digest as 32 hexadecimal digits.
+    pub fn finish(mut self) -> String {
+        self.flush();
+        format!("{:032x}", self.hasher.digest128())
+    }
+}
