@@ -111,10 +111,11 @@ impl Draws {
 
     /// A batch of at most `room` jobs.
     pub(crate) fn batch(&mut self, plan: &Plan, room: u64) -> Batch {
-        let jobs = plan.batch.pick(self.batches.random()) as u64 + 1;
+        let class = plan.class.pick(self.sizes.random());
+        let jobs = plan.classes[class].batch.pick(self.batches.random()) as u64 + 1;
         Batch {
             jobs: jobs.min(room) as u32,
-            class: plan.class.pick(self.sizes.random()) as u32,
+            class: class as u32,
             tenant: plan.tenant.pick(self.tenants.random()) as u32 + 1,
             rank: open(&mut self.durations),
         }

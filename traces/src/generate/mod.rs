@@ -200,12 +200,12 @@ enum Goal {
 
 impl Goal {
     fn new(model: &WorkloadModel, capacity: u64) -> Result<Goal, ModelError> {
-        let positive = |value: f64, field: &str, expected: &str| {
+        let within = |value: f64, most: f64, field: &str, expected: &str| {
             let error = || ModelError::Invalid { field: field.into(), value: value.to_string(), expected: expected.into() };
-            if value > 0.0 && value.is_finite() { Ok(value) } else { Err(error()) }
+            if value > 0.0 && value <= most { Ok(value) } else { Err(error()) }
         };
-        let days = model.days.map(|d| positive(d.min(1e6), "days", "more than 0")).transpose()?;
-        let load = model.load.map(|l| positive(l, "load", "more than 0, where 1 asks for all capacity")).transpose()?;
+        let days = model.days.map(|d| within(d, 36_525.0, "days", "more than 0, at most a century")).transpose()?;
+        let load = model.load.map(|l| within(l, 1e6, "load", "more than 0, where 1 asks for all capacity")).transpose()?;
         if let Some(jobs) = model.jobs.filter(|jobs| !(1..=u64::from(u32::MAX)).contains(jobs)) {
             let expected = format!("1 to {}", u32::MAX);
             return Err(ModelError::Invalid { field: "jobs".into(), value: jobs.to_string(), expected });

@@ -63,6 +63,11 @@ impl Choice {
         Ok(Choice(cumulative))
     }
 
+    /// The mean position.
+    fn mean(&self) -> f64 {
+        self.0.iter().map(|c| 1.0 - c).sum()
+    }
+
     /// The position at rank `u` in [0, 1).
     #[inline]
     pub(crate) fn pick(&self, u: f64) -> usize {
@@ -74,6 +79,8 @@ impl Choice {
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     pub(crate) accelerators: u32,
+    /// Jobs of a batch, less one.
+    pub(crate) batch: Choice,
     law: Law,
     /// (upper rank, completed, completed or failed), the latter two as shares.
     ends: Vec<(f64, f64, f64)>,
@@ -101,7 +108,6 @@ pub(crate) struct Plan {
     pub(crate) classes: Vec<Class>,
     pub(crate) class: Choice,
     pub(crate) cycle: Cycle,
-    pub(crate) batch: Choice,
     pub(crate) gap_mean_s: f64,
     pub(crate) alike: f64,
     pub(crate) tenant: Choice,
@@ -126,9 +132,9 @@ impl Plan {
         let preset = model.preset.parameters();
         let capacity = model.accelerators.unwrap_or(preset.accelerators);
         require(capacity > 0, "accelerators", capacity, "at least 1")?;
-        let (classes, class) = classes(model, &preset, capacity)?;
         let batches = model.batches.unwrap_or(preset.batches);
         check_batches(&batches)?;
+        let (classes, class) = classes(model, &preset, capacity, &batches)?;
         let tenants = model.tenants.unwrap_or(preset.tenants);
         require((1..=10_000_000).contains(&tenants.count), "tenants.count", tenants.count, "1 to 10,000,000")?;
         let (priority, priorities) = priorities(model)?;
@@ -141,7 +147,6 @@ impl Plan {
             classes,
             class,
             cycle: cycle(model, &preset)?,
-            batch: zipf(batches.jobs_max, batches.exponent, "batches.exponent")?,
             gap_mean_s: batches.gap.0.as_secs_f64(),
             alike: batches.alike,
             tenant: zipf(tenants.count, tenants.exponent, "tenants.exponent")?,
@@ -166,7 +171,13 @@ impl Plan {
     }
 }
 
-fn classes(model: &WorkloadModel, preset: &Parameters, capacity: u64) -> Result<(Vec<Class>, Choice), ModelError> {
+/// The classes within limits, and the choice among them for a *batch*: their shares of jobs over their mean batch.
+fn classes(
+    model: &WorkloadModel,
+    preset: &Parameters,
+    capacity: u64,
+    batches: &Batches,
+) -> Result<(Vec<Class>, Choice), ModelError> {
     let limit = model.accelerators_max.map_or(capacity, u64::from);
     let sizes = model.sizes.as_ref().unwrap_or(&preset.sizes);
     let mut kept = Vec::new();
@@ -174,15 +185,22 @@ fn classes(model: &WorkloadModel, preset: &Parameters, capacity: u64) -> Result<
     for (i, size) in sizes.iter().enumerate() {
         require(size.accelerators > 0, &format!("sizes[{i}].accelerators"), 0, "at least 1")?;
         if u64::from(size.accelerators) <= limit {
-            kept.push(one_class(model, preset, size, &format!("sizes[{i}]"))?);
-            shares.push(size.share);
+            let class = one_class(model, preset, size, batches, &format!("sizes[{i}]"))?;
+            shares.push(size.share / (class.batch.mean() + 1.0));
+            kept.push(class);
         }
     }
     require(!kept.is_empty(), "accelerators_max", limit, "a limit that leaves at least one size class")?;
     Ok((kept, Choice::new(shares, "sizes.share")?))
 }
 
-fn one_class(model: &WorkloadModel, preset: &Parameters, size: &SizeClass, field: &str) -> Result<Class, ModelError> {
+fn one_class(
+    model: &WorkloadModel,
+    preset: &Parameters,
+    size: &SizeClass,
+    batches: &Batches,
+    field: &str,
+) -> Result<Class, ModelError> {
     let alike = preset.sizes.iter().rev().find(|p| p.accelerators <= size.accelerators).unwrap_or(&preset.sizes[0]);
     // A preset's own table yields to what the model says for all classes; a class of the model comes first.
     let own = model.sizes.is_some().then_some(size);
@@ -192,6 +210,11 @@ fn one_class(model: &WorkloadModel, preset: &Parameters, size: &SizeClass, field
     let outcomes = outcomes.or(size.outcomes.as_ref()).or(alike.outcomes.as_ref());
     Ok(Class {
         accelerators: size.accelerators,
+        batch: zipf(
+            (batches.accelerators_max / size.accelerators).clamp(1, batches.jobs_max),
+            batches.exponent,
+            "batches.exponent",
+        )?,
         law: law(durations.unwrap_or(&Durations::default()), &format!("{field}.durations"))?,
         ends: ends(outcomes.map_or(&[], Vec::as_slice), &format!("{field}.outcomes"))?,
     })
@@ -239,7 +262,7 @@ fn ends(bands: &[OutcomeBand], field: &str) -> Result<Vec<(f64, f64, f64)>, Mode
 }
 
 fn check_batches(batches: &Batches) -> Result<(), ModelError> {
-    require((1..=100_000).contains(&batches.jobs_max), "batches.jobs_max", batches.jobs_max, "1 to 100,000")?;
+    require((1..=10_000).contains(&batches.jobs_max), "batches.jobs_max", batches.jobs_max, "1 to 10,000")?;
     require((0.0..=1.0).contains(&batches.alike), "batches.alike", batches.alike, "a share from 0 to 1")
 }
 
