@@ -316,10 +316,15 @@ impl Capacity {
 
     /// Puts `allocation` back into what is free to plan with.
     pub(crate) fn give(&mut self, allocation: &Allocation, milli: u16) {
+        self.lend(allocation, milli);
+        self.generation += 1;
+    }
+
+    /// Puts `allocation` back for a moment, to see what would fit then: unlike [`give`](Capacity::give) this is no news.
+    pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16) {
         for grant in allocation {
             self.change_planned(grant, milli, false);
         }
-        self.generation += 1;
     }
 
     fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {
