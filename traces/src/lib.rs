@@ -2,5 +2,6 @@
 pub mod import;
 pub mod model;
 pub mod runlog;
+pub mod tune;
 pub use import::{ImportError, ImportOptions, Imported, OnBadRow, import};
 pub use model::{Outcome, Trace, TraceJob};
