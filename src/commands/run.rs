@@ -5,7 +5,7 @@ use crate::Verdict;
 use crate::cli::{Output, RunArgs};
 use crate::progress::Bars;
 use crate::setup::{self, Planned};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use orrery::experiment::{Experiment, Outcome};
 use rayon::prelude::*;
 use reports::{Summary, jobs_csv, summary_csv, summary_json, summary_table};

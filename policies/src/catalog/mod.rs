@@ -1,14 +1,22 @@
 //! The policies, a file each. [`by_name`] is the list.
 
+mod bylength;
+mod easy;
+mod expect;
 mod fifo;
+mod random;
+mod sjf;
 
+pub use easy::{BackfillOrder, Easy};
 pub use fifo::{FifoSkip, FifoStrict};
+pub use random::Random;
+pub use sjf::{SjfSkip, SjfStrict};
 
 use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] = &[fifo::ENTRY];
+pub const POLICIES: &[Entry] = &[fifo::ENTRY, sjf::ENTRY, easy::ENTRY, random::ENTRY];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -17,9 +25,11 @@ pub const POLICIES: &[Entry] = &[fifo::ENTRY];
 /// An unknown name or parameter, with the valid ones.
 pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecError> {
     let spec = Spec::parse(text, "policy", POLICIES)?;
-    let _ = seed;
     let policy = match spec.name() {
         "fifo" => fifo::make(&spec)?,
+        "sjf" => sjf::make(&spec)?,
+        "easy" => easy::make(&spec)?,
+        "random" => Box::new(Random::new(seed)),
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))

@@ -34,6 +34,7 @@ use crate::model::Trace;
 use builder::Builder;
 use lines::{Lines, Table};
 use policies::Span;
+use serde::{Deserialize, Serialize};
 use source::{Opened, Whole};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -45,7 +46,8 @@ use std::path::{Path, PathBuf};
 pub const NEVER_ENDS: Span = Span(u64::MAX / 4);
 
 /// What to do with a row that cannot become a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnBadRow {
     /// Stop with it as the error.
     #[default]

@@ -26,7 +26,7 @@ pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use fleet::{BadNodes, ClusterSpec, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use nodes::read_node_list;
-pub use source::{OnBadRow, TraceSpec, align_types};
+pub use source::{TraceSpec, align_types};
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
