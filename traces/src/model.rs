@@ -4,9 +4,7 @@ use policies::{Demand, Fleet, Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// How a job ended where it was recorded.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It ended by itself, well.
@@ -45,6 +43,14 @@ pub struct TraceJob {
     pub recorded_start: Option<Time>,
     /// Model, application, quality-of-service label: index into [`Trace::labels`].
     pub label: u32,
+}
+
+impl Trace {
+    /// BLAKE3 (hex) of everything in it: for traces that were drawn, not read.
+    pub fn digest(&self) -> String {
+        let bytes = postcard::to_stdvec(self).expect("a trace is plain data");
+        blake3::hash(&bytes).to_hex().to_string()
+    }
 }
 
 /// Jobs in submit order (ties in input row order), and the names that they index.

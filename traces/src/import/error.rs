@@ -21,17 +21,8 @@ pub struct BadRow {
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BadRow {
-            file,
-            row,
-            column,
-            value,
-            expected,
-        } = self;
-        write!(
-            f,
-            "{file}: row {row}, column {column}: found {value:?}, expected {expected}"
-        )
+        let BadRow { file, row, column, value, expected } = self;
+        write!(f, "{file}: row {row}, column {column}: found {value:?}, expected {expected}")
     }
 }
 
@@ -61,10 +52,7 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The content matches no format.
-    #[error(
-        "{file}: no known trace format: it begins with {seen:?}; name one of these with --format: {}",
-        Format::names()
-    )]
+    #[error("{file}: no known trace format: it begins with {seen:?}; name one of these with --format: {}", Format::names())]
     Unknown {
         /// The file.
         file: String,
@@ -75,9 +63,7 @@ pub enum ImportError {
     #[error("{0}; correct it, or leave such rows out with --on-bad-row skip")]
     Row(BadRow),
     /// A table lacks a column that the format needs.
-    #[error(
-        "{file} as {format}: no column for {what} (any of: {names}); its columns are: {header}"
-    )]
+    #[error("{file} as {format}: no column for {what} (any of: {names}); its columns are: {header}")]
     Column {
         /// The file.
         file: String,
@@ -103,9 +89,7 @@ pub enum ImportError {
         expected: &'static str,
     },
     /// No job at all.
-    #[error(
-        "{file}: no jobs ({skipped} bad rows were skipped, {left_out} rows were left out); a run needs at least one"
-    )]
+    #[error("{file}: no jobs ({skipped} bad rows were skipped, {left_out} rows were left out); a run needs at least one")]
     Empty {
         /// The file.
         file: String,
@@ -166,11 +150,7 @@ pub(crate) struct Bad {
 
 impl Bad {
     pub(crate) fn new(column: &str, value: &[u8], expected: impl Into<String>) -> Bad {
-        Bad {
-            column: column.into(),
-            value: shorten(value),
-            expected: expected.into(),
-        }
+        Bad { column: column.into(), value: shorten(value), expected: expected.into() }
     }
 }
 

@@ -26,7 +26,7 @@ pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use fleet::{BadNodes, ClusterSpec, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use nodes::read_node_list;
-pub use source::{OnBadRow, TraceSpec, align_types};
+pub use source::{TraceSpec, align_types};
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
@@ -79,6 +79,11 @@ pub struct RunSpec {
     pub estimates: Estimates,
     /// What starting, stopping, saving and moving cost: `"zero"` or a preset's name.
     pub costs: String,
+    /// Mean running time between crashes of one job; a crashed attempt runs again from its last stop. Default: none crash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crashes: Option<Length>,
+    /// How many attempts may fail before a job does. Default: 1.
+    pub attempts: u16,
     /// Stop at this simulated time. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Length>,
@@ -91,6 +96,8 @@ impl Default for RunSpec {
             placement: "best-fit".into(),
             estimates: Estimates::default(),
             costs: "zero".into(),
+            crashes: None,
+            attempts: 1,
             until: None,
         }
     }

@@ -3,22 +3,12 @@
 use super::ScenarioError;
 use super::error::Place;
 use crate::duration::Length;
+use crate::import::OnBadRow;
 use crate::model::{Trace, TraceJob};
 use policies::{Fleet, Time, TypeId, TypeSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// What to do with a row that cannot be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnBadRow {
-    /// Stop with a message.
-    #[default]
-    Fail,
-    /// Leave it out, count and report it.
-    Skip,
-}
 
 /// A trace file and what to make of it. Filters work in the order of the fields; `load` comes last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
