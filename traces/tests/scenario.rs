@@ -1,8 +1,8 @@
 //! Scenario files, good and bad.
 
-use orrery_traces::generate::{Preset, WorkloadModel, generate};
-use orrery_traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, parse_nodes};
 use std::path::Path;
+use traces::generate::{Preset, WorkloadModel, generate};
+use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, parse_nodes};
 
 const HEAD: &str = "[fleet]\nnodes = \"4x8\"\n";
 

@@ -111,12 +111,12 @@ impl Draws {
 
     /// A batch of at most `room` jobs.
     pub(crate) fn batch(&mut self, plan: &Plan, room: u64) -> Batch {
-        let class = plan.class.pick(self.sizes.random());
-        let jobs = plan.classes[class].batch.pick(self.batches.random()) as u64 + 1;
+        let class = plan.class.draw(&mut self.sizes);
+        let jobs = plan.classes[class].batch.draw(&mut self.batches) as u64 + 1;
         Batch {
             jobs: jobs.min(room) as u32,
             class: class as u32,
-            tenant: plan.tenant.pick(self.tenants.random()) as u32 + 1,
+            tenant: plan.tenant.draw(&mut self.tenants) as u32 + 1,
             rank: open(&mut self.durations),
         }
     }
@@ -135,7 +135,8 @@ impl Draws {
     pub(crate) fn job(&mut self, plan: &Plan, batch: &Batch, position: u32, submit: Time) -> Entry {
         let rank = self.rank(plan, batch, position);
         let duration = plan.duration(batch.class as usize, rank);
-        let ends: f64 = self.outcomes.random();
+        let class = &plan.classes[batch.class as usize];
+        let outcome = class.only_outcome().unwrap_or_else(|| class.outcome(rank, self.outcomes.random()));
         self.sequence += 1;
         Entry {
             submit,
@@ -144,10 +145,10 @@ impl Draws {
             estimate: plan.estimates.as_ref().and_then(|model| self.estimate(model, duration)),
             class: batch.class,
             tenant: batch.tenant,
-            priority: plan.priority.pick(self.priorities.random()) as u32,
-            outcome: plan.classes[batch.class as usize].outcome(rank, ends),
-            tier: plan.tier.pick(self.tiers.random()) as u8,
-            kind: plan.kind.pick(self.types.random()) as u8,
+            priority: plan.priority.draw(&mut self.priorities) as u32,
+            outcome,
+            tier: plan.tier.draw(&mut self.tiers) as u8,
+            kind: plan.kind.draw(&mut self.types) as u8,
         }
     }
 

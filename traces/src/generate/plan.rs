@@ -4,8 +4,10 @@ use super::cycle::Cycle;
 use super::law::Law;
 use super::model::{Batches, Durations, OutcomeBand, SizeClass, UserEstimates, WorkloadModel};
 use super::presets::{Parameters, Preset};
+use super::stream::Stream;
 use crate::model::Outcome;
 use policies::{Span, TypeId, TypeSet};
+use rand::RngExt;
 
 /// Why a workload model cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,10 +70,16 @@ impl Choice {
         self.0.iter().map(|c| 1.0 - c).sum()
     }
 
-    /// The position at rank `u` in [0, 1).
+    /// Draws a position; a choice of one draws nothing.
     #[inline]
-    pub(crate) fn pick(&self, u: f64) -> usize {
-        self.0.partition_point(|c| *c <= u).min(self.0.len() - 1)
+    pub(crate) fn draw(&self, stream: &mut Stream) -> usize {
+        if self.0.len() == 1 {
+            return 0;
+        }
+        let u: f64 = stream.random();
+        let position =
+            if self.0.len() <= 16 { self.0.iter().filter(|c| **c <= u).count() } else { self.0.partition_point(|c| *c <= u) };
+        position.min(self.0.len() - 1)
     }
 }
 
@@ -87,6 +95,11 @@ pub(crate) struct Class {
 }
 
 impl Class {
+    /// The outcome, where all jobs of the class end alike.
+    pub(crate) fn only_outcome(&self) -> Option<Outcome> {
+        matches!(self.ends[..], [(_, 1.0, _)]).then_some(Outcome::Completed)
+    }
+
     /// How a job ends whose duration has `rank`; `u` in [0, 1) decides.
     pub(crate) fn outcome(&self, rank: f64, u: f64) -> Outcome {
         let &(_, completed, not_cancelled) =
@@ -167,7 +180,7 @@ impl Plan {
         let seconds = self.classes[class].law.at(rank).clamp(self.shortest_s, self.longest_s);
         let step = self.resolution.0;
         let micros = (seconds * 1e6) as u64;
-        Span(((micros + step / 2) / step).max(1) * step)
+        if step == 1 { Span(micros.max(1)) } else { Span(((micros + step / 2) / step).max(1) * step) }
     }
 }
 
