@@ -19,7 +19,7 @@ pub fn run(command: &TraceCommand) -> Result<Verdict> {
         }
         TraceCommand::Generate { preset, accelerators, load, days, seed, out } => {
             let model = WorkloadModel {
-                preset: preset.parse()?,
+                preset: serde_json::from_value(preset.as_str().into()).context("--preset")?,
                 accelerators: Some(*accelerators),
                 load: Some(*load),
                 days: Some(*days),
