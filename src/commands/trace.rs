@@ -15,7 +15,13 @@ pub fn run(command: &TraceCommand) -> Result<Verdict> {
         TraceCommand::Import { file, reading, out } => {
             let imported = setup::read_trace(file, reading)?;
             write(&imported.trace, out)?;
-            eprintln!("{}: {} jobs ({}), digest {}", out.display(), imported.trace.jobs.len(), imported.trace.format, imported.digest);
+            eprintln!(
+                "{}: {} jobs ({}), digest {}",
+                out.display(),
+                imported.trace.jobs.len(),
+                imported.trace.format,
+                imported.digest
+            );
         }
         TraceCommand::Generate { preset, accelerators, load, days, seed, out } => {
             let model = WorkloadModel {

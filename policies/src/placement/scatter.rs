@@ -1,8 +1,8 @@
 //! Gangs over whatever is free.
 
+use super::Placement;
 use super::gang::{accepts, domain_of};
 use super::indexed::{Indexed, NodeOrder};
-use super::Placement;
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
 use crate::ids::{NodeId, TypeId};
@@ -120,14 +120,7 @@ impl Scatter {
     }
 
     /// Puts all that is left on the fullest node that holds it, if there is one.
-    fn finish(
-        &self,
-        capacity: &Capacity,
-        domain: &[&Group],
-        demand: &Demand,
-        left: u32,
-        allocation: &mut Allocation,
-    ) -> bool {
+    fn finish(&self, capacity: &Capacity, domain: &[&Group], demand: &Demand, left: u32, allocation: &mut Allocation) -> bool {
         if left > domain.iter().map(|group| group.size).max().unwrap_or(0) {
             return false;
         }
@@ -146,7 +139,8 @@ impl Scatter {
         let whole = (1..=largest(domain)).flat_map(move |free| with_free(domain, free).flat_map(IdSet::iter));
         let shares = demand.milli < WHOLE_MILLI;
         let milli = demand.milli;
-        let shared = domain.iter().filter(move |_| shares).flat_map(move |group| group.with_shared(milli).flat_map(IdSet::iter));
+        let shared =
+            domain.iter().filter(move |_| shares).flat_map(move |group| group.with_shared(milli).flat_map(IdSet::iter));
         if self.0 == ScatterOrder::FewestFree {
             return Box::new(shared.chain(whole).chain(fungible).map(NodeId));
         }
