@@ -19,13 +19,11 @@
 mod error;
 mod estimates;
 mod fleet;
-mod nodes;
 mod source;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
-pub use fleet::{BadNodes, ClusterSpec, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
-pub use nodes::read_node_list;
+pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use source::{TraceSpec, align_types};
 
 use crate::duration::Length;
@@ -162,7 +160,9 @@ impl Scenario {
             }
             (Some(trace), None) => {
                 trace.check(place)?;
-                place.require_file("trace.file", &self.folder.join(&trace.file))?;
+                for (field, file) in trace.files() {
+                    place.require_file(field, &self.folder.join(file))?;
+                }
             }
             (None, Some(_)) => {}
         }
