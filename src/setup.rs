@@ -1,6 +1,6 @@
 //! From what was typed to an experiment.
 
-use crate::cli::{Misfits, ReadArgs, RunArgs};
+use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
 use policies::Fleet;
@@ -87,9 +87,10 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     }
     let imported = read_trace(path, &args.trace.reading)?;
     let mut trace = imported.trace;
-    let fleet = fleet_for(args, &mut trace)?;
+    let fleet = fleet_for(&args.fleet, &mut trace)?
+        .context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE")?;
     align_types(&mut trace, &fleet);
-    let placement = args.placement.clone().unwrap_or_else(|| if args.pool.is_some() { "pool" } else { "best-fit" }.into());
+    let placement = args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let experiment = Experiment {
         name: path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned()),
         seed: args.seed.unwrap_or(0),
@@ -106,13 +107,14 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
 }
 
-fn fleet_for(args: &RunArgs, trace: &mut Trace) -> Result<Fleet> {
-    match (args.pool, &args.nodes) {
+/// The fleet that was asked for, else the trace's own.
+pub fn fleet_for(args: &FleetArgs, trace: &mut Trace) -> Result<Option<Fleet>> {
+    Ok(match (args.pool, &args.nodes) {
         (Some(0), _) => bail!("--pool 0: expected at least one accelerator"),
-        (Some(pool), _) => Ok(Fleet::pool(pool)),
-        (None, Some(nodes)) => Ok(parse_nodes(nodes)?),
-        (None, None) => trace.fleet.take().context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE"),
-    }
+        (Some(pool), _) => Some(Fleet::pool(pool)),
+        (None, Some(nodes)) => Some(parse_nodes(nodes)?),
+        (None, None) => trace.fleet.take(),
+    })
 }
 
 /// Imports a trace with the filters of the command line.

@@ -2,4 +2,6 @@
 
 pub mod outputs;
 pub mod policies;
+pub mod replay;
 pub mod run;
+pub mod trace;

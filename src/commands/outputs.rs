@@ -1,11 +1,13 @@
 //! The result folder of a run: `report.html` and `summary.json`, and a folder per policy with the run log and tables.
 
-use crate::setup::Planned;
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Outcome;
-use reports::{Summary, summary_json, write_whole};
+use reports::{
+    Analysis, Picture, Summary, summary_json, write_report, write_whole,
+};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use traces::runlog::LogReader;
 
 const SUMMARY: &str = "summary.json";
 
@@ -61,10 +63,26 @@ pub fn slug(policy: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Writes what belongs to all policies, and each policy's tables.
-pub fn write(folder: &ResultFolder, planned: &Planned, outcomes: &[Outcome], summaries: &[Summary]) -> Result<()> {
-    let _ = (planned, outcomes);
+/// Writes the tables of each policy, and the report and summary of all. Everything is computed from the run logs just written,
+/// as it would be from anybody's.
+pub fn write(folder: &ResultFolder, outcomes: &[Outcome], summaries: &[Summary]) -> Result<()> {
+    let mut pictures = Vec::new();
+    for outcome in outcomes {
+        let own = folder.for_policy(&outcome.header.policy)?;
+        let analysis = Analysis::read(LogReader::open(&own)?)?;
+        pictures.push(Picture::of(&analysis, outcome.wall_s));
+    }
+    write_report(&folder.partial, &pictures, &command_line())?;
     write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))
+}
+
+/// The command as it was typed, for the report's reader to type again.
+fn command_line() -> String {
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
+        if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    std::iter::once("orrery".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {

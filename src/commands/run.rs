@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     }
     print(args.output, &summaries)?;
     if let Some(folder) = folder {
-        outputs::write(&folder, &planned, &outcomes, &summaries)?;
+        outputs::write(&folder, &outcomes, &summaries)?;
         let path = folder.finish()?;
         eprintln!("results in {0}, figures in {0}/report.html", path.display());
     }
@@ -41,7 +41,8 @@ fn run_all(planned: &Planned, folder: Option<&ResultFolder>, threads: Option<usi
     let experiment = &planned.experiment;
     let bars = Bars::new();
     let one = |policy: &String| -> Result<Outcome> {
-        let log = folder.map(|f| f.for_policy(policy)).transpose()?.map(|f| f.join("run.log"));
+        let (_, name) = policies::catalog::by_name(policy, experiment.seed)?;
+        let log = folder.map(|f| f.for_policy(&name)).transpose()?.map(|f| f.join("run.log"));
         let bar = bars.add(policy, experiment.trace.jobs.len() as u64);
         let outcome = experiment.run(policy, log.as_deref(), &mut |done| bar.set_position(done))?;
         bar.finish();
