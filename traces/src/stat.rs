@@ -279,7 +279,11 @@ impl fmt::Display for Stat {
         {
             writeln!(f, "\n{}", aligned(&part_rows(title, parts)).trim_end())?;
         }
-        writeln!(f, "\n{}", aligned(&arrival_rows("submitted in hour", &self.by_hour, |hour| format!("{hour:02}"))).trim_end())?;
+        writeln!(
+            f,
+            "\n{}",
+            aligned(&arrival_rows("submitted in hour", &self.by_hour, |hour| format!("{hour:02}"))).trim_end()
+        )?;
         if let Some(days) = &self.by_weekday {
             const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
             writeln!(f, "\n{}", aligned(&arrival_rows("submitted on", days, |day| NAMES[day].into())).trim_end())?;

@@ -86,7 +86,9 @@ fn acme_like_meets_the_published_figures() {
 
 #[test]
 fn the_load_asked_for_is_the_load_obtained() {
-    for (preset, load) in [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0)] {
+    for (preset, load) in
+        [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0), (Preset::HeliosLike, 0.9)]
+    {
         let model =
             WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
         let generator = Generator::new(&model, 5).unwrap();

@@ -95,9 +95,8 @@ fn steps(trace: &Trace, all: TypeSet, set: TypeSet) -> Vec<(Time, u64)> {
 /// Spans at level zero between two steps, longest first.
 fn gaps(steps: &[(Time, u64)]) -> Vec<Gap> {
     let idle = steps.windows(2).filter(|pair| pair[0].1 == 0);
-    let mut gaps: Vec<Gap> = idle
-        .map(|pair| Gap { from_s: pair[0].0.as_secs_f64(), length_s: pair[1].0.since(pair[0].0).as_secs_f64() })
-        .collect();
+    let mut gaps: Vec<Gap> =
+        idle.map(|pair| Gap { from_s: pair[0].0.as_secs_f64(), length_s: pair[1].0.since(pair[0].0).as_secs_f64() }).collect();
     gaps.sort_by(|a, b| b.length_s.total_cmp(&a.length_s).then(a.from_s.total_cmp(&b.from_s)));
     gaps.truncate(GAPS);
     gaps

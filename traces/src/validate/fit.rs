@@ -109,12 +109,18 @@ impl Shape<'_> {
         let wanted = u64::from(demand.accelerators);
         let devices = self.largest(demand.within, |node| slots(node, demand), accepts);
         if devices < wanted {
-            return Some(format!("wants {wanted} accelerators in {}, which holds at most {devices} of one accepted type", within(demand.within)));
+            return Some(format!(
+                "wants {wanted} accelerators in {}, which holds at most {devices} of one accepted type",
+                within(demand.within)
+            ));
         }
         let both = self.largest(demand.within, |node| slots(node, demand).min(hosted(node, demand)), accepts);
         let refusal = || {
             let (cpu, memory) = (processors(demand.cpu_milli), demand.memory_mib);
-            format!("with {cpu} and {memory} MiB in all, {} has room for only {both} of its {wanted} accelerators", within(demand.within))
+            format!(
+                "with {cpu} and {memory} MiB in all, {} has room for only {both} of its {wanted} accelerators",
+                within(demand.within)
+            )
         };
         (both < wanted).then(refusal)
     }

@@ -122,7 +122,14 @@ impl fmt::Display for Validation {
         let rows = self.demand.iter().map(|d| {
             let ratios = [percent(d.mean_ratio), percent(d.peak_ratio)];
             let [mean, peak] = ratios;
-            vec![d.types.clone(), d.capacity.to_string(), mean, peak, seconds(d.peak_hour as f64 * 3600.0), d.hours_above.to_string()]
+            vec![
+                d.types.clone(),
+                d.capacity.to_string(),
+                mean,
+                peak,
+                seconds(d.peak_hour as f64 * 3600.0),
+                d.hours_above.to_string(),
+            ]
         });
         let table: Vec<Vec<String>> = std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows).collect();
         writeln!(f, "\n{}", aligned(&table).trim_end())?;
