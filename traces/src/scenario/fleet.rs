@@ -121,7 +121,7 @@ impl FleetError {
     }
 }
 
-const NODES_MAX: u32 = 100_000_000;
+const NODES_MAX: u32 = 10_000_000;
 
 /// `"64x8"`: 64 nodes of 8 accelerators.
 pub fn parse_nodes(text: &str) -> Result<Fleet, BadNodes> {
@@ -145,12 +145,12 @@ impl FleetSpec {
             (Some(accelerators), ..) => Fleet::pool(accelerators),
             (_, Some(nodes), _) => parse_nodes(nodes)?,
             (.., Some(file)) => import_fleet(&folder.join(file)).map_err(Box::new)?,
-            _ => self.from_tree()?,
+            _ => self.build_tree()?,
         };
         if fleet.accelerators() == 0 { Err(FleetError::Empty) } else { Ok(fleet) }
     }
 
-    fn from_tree(&self) -> Result<Fleet, FleetError> {
+    fn build_tree(&self) -> Result<Fleet, FleetError> {
         self.check_limits()?;
         let mut fleet = Fleet::default();
         if !self.cluster.is_empty() {
