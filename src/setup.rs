@@ -6,7 +6,7 @@ use orrery::experiment::Experiment;
 use policies::Fleet;
 use sim::{Costs, Limits};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Scenario, TraceSpec, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Scenario, align_types, parse_nodes};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -53,8 +53,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, digest)
         }
         Jobs::Import(file, spec) => {
-            let options = ImportOptions { format: format_of(spec)?, on_bad_row: spec.on_bad_row, ..ImportOptions::default() };
-            let imported = import_reporting(&file, &options)?;
+            let imported = import_reporting(&file, &spec.options(&scenario.folder))?;
             (spec.apply(imported.trace, &fleet), imported.digest)
         }
     };
@@ -74,10 +73,6 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
     Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
-}
-
-fn format_of(spec: &TraceSpec) -> Result<Option<traces::import::Format>> {
-    Ok(spec.format.as_deref().map(str::parse).transpose()?)
 }
 
 fn from_trace(args: &RunArgs) -> Result<Planned> {
