@@ -82,8 +82,8 @@ impl Indexed {
         }
         let least = if shares { 1 } else { count };
         let with_free = |n: u32| group.with_free(n).iter().find_map(grant).map(|grant| (n, grant));
-        let shared = |sets: &mut dyn Iterator<Item = &IdSet>| {
-            if shares { sets.find_map(|set| set.iter().find_map(grant)) } else { None }
+        let shared = |mut sets: &mut dyn Iterator<Item = &IdSet>| {
+            if shares { (&mut sets).find_map(|set| set.iter().find_map(grant)) } else { None }
         };
         match self.0 {
             NodeOrder::Lowest => {
