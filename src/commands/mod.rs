@@ -1,0 +1,7 @@
+//! What the commands do, a file each.
+
+pub mod outputs;
+pub mod policies;
+pub mod replay;
+pub mod run;
+pub mod trace;

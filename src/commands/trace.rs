@@ -1,0 +1,53 @@
+//! `orrery trace`: traces in, traces out, and what is in them.
+
+use crate::Verdict;
+use crate::cli::TraceCommand;
+use crate::setup;
+use anyhow::{Context, Result, bail};
+use reports::write_whole;
+use std::path::Path;
+use traces::generate::{WorkloadModel, generate};
+use traces::{Trace, export};
+
+/// Runs one of the trace commands.
+pub fn run(command: &TraceCommand) -> Result<Verdict> {
+    match command {
+        TraceCommand::Import { file, reading, out } => {
+            let imported = setup::read_trace(file, reading)?;
+            write(&imported.trace, out)?;
+            eprintln!("{}: {} jobs ({}), digest {}", out.display(), imported.trace.jobs.len(), imported.trace.format, imported.digest);
+        }
+        TraceCommand::Generate { preset, accelerators, load, days, seed, out } => {
+            let model = WorkloadModel {
+                preset: preset.parse()?,
+                accelerators: Some(*accelerators),
+                load: Some(*load),
+                days: Some(*days),
+                ..WorkloadModel::default()
+            };
+            let trace = generate(&model, *seed)?;
+            write(&trace, out)?;
+            eprintln!("{}: {} jobs, digest {}", out.display(), trace.jobs.len(), trace.digest());
+        }
+    }
+    Ok(Verdict::Done)
+}
+
+/// Writes a trace in the form that the file's ending names.
+fn write(trace: &Trace, out: &Path) -> Result<()> {
+    match out.extension().and_then(|e| e.to_str()) {
+        Some("csv") => write_whole(out, |file| export::write_csv(trace, file))?,
+        Some("swf") => {
+            let mut left_out = 0;
+            write_whole(out, |file| {
+                left_out = export::write_swf(trace, file)?;
+                Ok(())
+            })?;
+            if left_out > 0 {
+                eprintln!("note: {}: {left_out} jobs hold no accelerators and are left out", out.display());
+            }
+        }
+        other => bail!("--out {}: unknown ending {:?}: expected .parquet, .csv or .swf", out.display(), other.unwrap_or("")),
+    }
+    Ok(())
+}
