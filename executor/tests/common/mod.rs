@@ -125,12 +125,8 @@ pub fn execute_on(
     let (mut scheduler, policy) = make.scheduler(fleet);
     let writer = LogWriter::create(&path, &header(fleet, policy)).unwrap();
     let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
-    let meta = |job: JobId| JobMeta {
-        name: names[job.index()].clone(),
-        duration: Span::ZERO,
-        outcome: Outcome::Unknown,
-        label: 0,
-    };
+    let meta =
+        |job: JobId| JobMeta { name: names[job.index()].clone(), duration: Span::ZERO, outcome: Outcome::Unknown, label: 0 };
     let recorder = Recorder::new(fleet.accelerators() * 1000, Some(writer), &meta);
     let mut watch = Watch { recorder, each };
     let end = run(&mut scheduler, agents, tasks, Limits { until, check: true }, &mut watch);
