@@ -131,6 +131,7 @@ pub(crate) fn spawn(job: JobId, mut command: Command, guard: Arc<Guard>, facts: 
             Ok(child) => {
                 let group = Pid::from_child(&child);
                 guard.watch(group);
+                drop((command, guard)); // The one holds the job's output files.
                 tell(Fact::Spawned(Process { child, group })) && watch(group, tell)
             }
         }
