@@ -1,14 +1,16 @@
 //! The policies, a file each. [`by_name`] is the list.
 
 mod fifo;
+mod srtf;
 
 pub use fifo::{FifoSkip, FifoStrict};
+pub use srtf::ShortestRemaining;
 
 use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] = &[fifo::ENTRY];
+pub const POLICIES: &[Entry] = &[fifo::ENTRY, srtf::SRTF, srtf::SRSF];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -20,6 +22,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
     let _ = seed;
     let policy = match spec.name() {
         "fifo" => fifo::make(&spec)?,
+        "srtf" | "srsf" => srtf::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))
