@@ -17,6 +17,7 @@ pub mod ids;
 pub mod idset;
 pub mod idtable;
 pub mod job;
+pub mod journal;
 pub mod placement;
 pub mod plan;
 pub mod policy;
