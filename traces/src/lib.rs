@@ -1,6 +1,7 @@
 //! Traces, scenarios and run logs: what goes into a run and what comes out of it.
 pub mod duration;
 pub mod export;
+pub mod frames;
 pub mod generate;
 pub mod import;
 pub mod model;

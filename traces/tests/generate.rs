@@ -63,8 +63,7 @@ fn helios_like_meets_the_trace_it_is_fitted_to() {
     close("time of 1", shares(&trace, |job| job.demand.accelerators == 1).1, 0.0467, 0.01);
     close("time above 16", shares(&trace, |job| job.demand.accelerators > 16).1, 0.416, 0.05);
     let share = |outcome| shares(&trace, |job| job.outcome == outcome);
-    let (completed, cancelled, failed) =
-        (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
+    let (completed, cancelled, failed) = (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
     close("completed", completed.0, 0.624, 0.02);
     close("cancelled", cancelled.0, 0.221, 0.02);
     close("failed", failed.0, 0.155, 0.02);
@@ -88,7 +87,8 @@ fn acme_like_meets_the_published_figures() {
 #[test]
 fn the_load_asked_for_is_the_load_obtained() {
     for (preset, load) in [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0)] {
-        let model = WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
+        let model =
+            WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
         let generator = Generator::new(&model, 5).unwrap();
         let totals = generator.totals();
         let demand_s: f64 = generator.map(|job| work(&job)).sum();

@@ -15,9 +15,7 @@ mod plan;
 mod presets;
 mod stream;
 
-pub use model::{
-    Batches, Durations, OutcomeBand, PriorityShare, SizeClass, Tenants, TypeShare, UserEstimates, WorkloadModel,
-};
+pub use model::{Batches, Durations, OutcomeBand, PriorityShare, SizeClass, Tenants, TypeShare, UserEstimates, WorkloadModel};
 pub use plan::ModelError;
 pub use presets::{PRESETS, Preset};
 pub use stream::{Keyed, Stream, stream};

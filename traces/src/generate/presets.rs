@@ -107,7 +107,12 @@ fn philly_outcomes(completed: [f64; 6]) -> Vec<OutcomeBand> {
     const FAILING: [f64; 6] = [0.75, 0.75, 0.65, 0.55, 0.45, 0.3];
     let band = |i: usize| {
         let rest = 1.0 - completed[i];
-        OutcomeBand { up_to: UP_TO[i], completed: completed[i], failed: rest * FAILING[i], cancelled: rest * (1.0 - FAILING[i]) }
+        OutcomeBand {
+            up_to: UP_TO[i],
+            completed: completed[i],
+            failed: rest * FAILING[i],
+            cancelled: rest * (1.0 - FAILING[i]),
+        }
     };
     (0..6).map(band).collect()
 }
@@ -161,8 +166,8 @@ fn philly() -> Parameters {
 /// Office hours of one time zone and a quiet night. The trace's own hours are dominated by a few automated users, so
 /// only the first harmonic of its hourly counts is kept, moved to have its peak in the afternoon.
 const PHILLY_HOURS: [f64; 24] = [
-    0.69, 0.63, 0.6, 0.6, 0.63, 0.69, 0.77, 0.86, 0.97, 1.07, 1.17, 1.26, 1.33, 1.37, 1.4, 1.4, 1.37, 1.33, 1.26, 1.17,
-    1.07, 0.97, 0.86, 0.77,
+    0.69, 0.63, 0.6, 0.6, 0.63, 0.69, 0.77, 0.86, 0.97, 1.07, 1.17, 1.26, 1.33, 1.37, 1.4, 1.4, 1.37, 1.33, 1.26, 1.17, 1.07,
+    0.97, 0.86, 0.77,
 ];
 
 fn helios() -> Parameters {
@@ -177,16 +182,8 @@ fn helios() -> Parameters {
         ])
     };
     let sizes = [
-        class(
-            &[(1, 0.5184)],
-            quantiles([1, 17, 67, 190, 1181, 8449, 33_430, 172_800, 172_800, 172_800]),
-            ends(),
-        ),
-        class(
-            &[(2, 0.0555)],
-            quantiles([1, 17, 75, 211, 1532, 78_170, 172_800, 172_800, 172_800, 172_800]),
-            ends(),
-        ),
+        class(&[(1, 0.5184)], quantiles([1, 17, 67, 190, 1181, 8449, 33_430, 172_800, 172_800, 172_800]), ends()),
+        class(&[(2, 0.0555)], quantiles([1, 17, 75, 211, 1532, 78_170, 172_800, 172_800, 172_800, 172_800]), ends()),
         class(
             &[(3, 0.0016), (4, 0.0726)],
             quantiles([1, 15, 59, 174, 2101, 33_503, 85_957, 172_800, 172_800, 172_800]),
@@ -197,11 +194,7 @@ fn helios() -> Parameters {
             quantiles([1, 26, 98, 216, 1156, 26_146, 66_364, 172_800, 172_800, 172_800]),
             ends(),
         ),
-        class(
-            &[(16, 0.0417)],
-            quantiles([1, 20, 105, 420, 12_257, 62_566, 115_039, 172_800, 172_800, 172_800]),
-            ends(),
-        ),
+        class(&[(16, 0.0417)], quantiles([1, 20, 105, 420, 12_257, 62_566, 115_039, 172_800, 172_800, 172_800]), ends()),
         class(
             &[(24, 0.009), (32, 0.0272)],
             quantiles([1, 11, 67, 213, 1762, 56_978, 141_381, 172_800, 172_800, 172_800]),
@@ -217,11 +210,7 @@ fn helios() -> Parameters {
             quantiles([1, 5, 5, 51, 298, 1238, 6357, 104_838, 172_800, 172_800]),
             ends(),
         ),
-        class(
-            &[(144, 0.0008), (160, 0.0028)],
-            quantiles([1, 5, 40, 86, 314, 1818, 15_202, 172_800, 172_800, 172_800]),
-            ends(),
-        ),
+        class(&[(144, 0.0008), (160, 0.0028)], quantiles([1, 5, 40, 86, 314, 1818, 15_202, 172_800, 172_800, 172_800]), ends()),
     ];
     Parameters {
         accelerators: 1022,
@@ -265,8 +254,8 @@ fn acme() -> Parameters {
 
 /// Submissions to Venus by hour of the day. Acme-like borrows them: people of the same trade in the same country.
 const HELIOS_HOURS: [f64; 24] = [
-    0.90, 0.66, 0.60, 0.38, 0.27, 0.21, 0.19, 0.22, 0.37, 0.80, 1.29, 1.47, 1.16, 1.30, 1.56, 1.66, 1.73, 1.73, 1.28,
-    1.31, 1.35, 1.37, 1.15, 1.04,
+    0.90, 0.66, 0.60, 0.38, 0.27, 0.21, 0.19, 0.22, 0.37, 0.80, 1.29, 1.47, 1.16, 1.30, 1.56, 1.66, 1.73, 1.73, 1.28, 1.31,
+    1.35, 1.37, 1.15, 1.04,
 ];
 
 fn uniform() -> Parameters {

@@ -25,7 +25,9 @@ pub enum Estimates {
 
 /// A text that names no source of estimates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no source of estimates: expected \"none\", \"oracle\", \"trace\" or \"noisy(SIGMA)\" with SIGMA from 0 to 10")]
+#[error(
+    "{0:?} is no source of estimates: expected \"none\", \"oracle\", \"trace\" or \"noisy(SIGMA)\" with SIGMA from 0 to 10"
+)]
 pub struct BadEstimates(pub String);
 
 impl Estimates {

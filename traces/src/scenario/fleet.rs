@@ -79,7 +79,9 @@ fn accelerator() -> String {
 
 /// A text that does not describe equal nodes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not describe nodes: expected NODESxACCELERATORS such as \"64x8\" (both at least 1, at most {NODES_MAX} nodes)")]
+#[error(
+    "{0:?} does not describe nodes: expected NODESxACCELERATORS such as \"64x8\" (both at least 1, at most {NODES_MAX} nodes)"
+)]
 pub struct BadNodes(pub String);
 
 /// Why a fleet cannot be built.
@@ -133,13 +135,8 @@ pub fn parse_nodes(text: &str) -> Result<Fleet, BadNodes> {
 impl FleetSpec {
     /// Builds the fleet; `folder` anchors a relative `file`.
     pub fn build(&self, folder: &Path) -> Result<Fleet, FleetError> {
-        let ways = [
-            self.pool.is_some(),
-            self.nodes.is_some(),
-            self.file.is_some(),
-            !self.cluster.is_empty(),
-            !self.region.is_empty(),
-        ];
+        let ways =
+            [self.pool.is_some(), self.nodes.is_some(), self.file.is_some(), !self.cluster.is_empty(), !self.region.is_empty()];
         let given = ways.iter().filter(|way| **way).count();
         if given != 1 {
             return Err(FleetError::Ambiguous(given));
