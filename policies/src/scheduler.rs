@@ -112,6 +112,7 @@ impl Scheduler {
     fn submit(&mut self, job: JobId, spec: JobSpec) -> bool {
         assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
         let class = self.view.intern(&spec.demand);
+        self.placement.observe(&spec.demand);
         self.view.jobs.push(Job {
             spec,
             class,
