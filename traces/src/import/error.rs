@@ -156,9 +156,14 @@ impl Bad {
 
 /// At most 60 characters of it, as text.
 pub(crate) fn shorten(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(240)];
+    shorten_to(bytes, 60)
+}
+
+/// At most so many characters of it, as text.
+pub(crate) fn shorten_to(bytes: &[u8], characters: usize) -> String {
+    let head = &bytes[..bytes.len().min(characters * 4)];
     let text = String::from_utf8_lossy(head);
-    let mut short: String = text.chars().take(60).collect();
+    let mut short: String = text.chars().take(characters).collect();
     if short.len() < text.len() || head.len() < bytes.len() {
         short.push_str("...");
     }

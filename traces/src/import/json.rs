@@ -1,6 +1,6 @@
 //! JSON documents read as a stream, with the line on which each element begins.
 
-use super::error::{Bad, ImportError};
+use super::error::{Bad, ImportError, shorten_to};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
@@ -98,7 +98,10 @@ pub(crate) fn each_element<T: for<'de> Deserialize<'de>>(
 /// A value as what it should be, or a bad row: one odd element does not spoil the document.
 pub(crate) fn typed<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Bad> {
     let shown = value.to_string();
-    T::deserialize(value).map_err(|error| Bad::new("(element)", shown.as_bytes(), format!("the keys of a job ({error})")))
+    T::deserialize(value).map_err(|error| {
+        let why = shorten_to(error.to_string().as_bytes(), 200);
+        Bad::new("(element)", shown.as_bytes(), format!("the keys of a job ({why})"))
+    })
 }
 
 /// The parser that `document` hands out.
@@ -124,6 +127,6 @@ pub(crate) fn document<'r>(
         if error.is_io() {
             return ImportError::Read { file, row, bytes: error.column() as u64, source: error.into() };
         }
-        ImportError::Document { file, row, message: error.to_string(), expected }
+        ImportError::Document { file, row, message: shorten_to(error.to_string().as_bytes(), 200), expected }
     })
 }
