@@ -85,7 +85,8 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     let fleet = fleet_for(&args.fleet, &mut trace)?
         .context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE")?;
     align_types(&mut trace, &fleet);
-    let placement = args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
+    let placement =
+        args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let experiment = Experiment {
         name: path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned()),
         seed: args.seed.unwrap_or(0),

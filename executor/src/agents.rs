@@ -5,7 +5,6 @@ use crate::process::{Ending, Fact, Process, spawn};
 use crate::report::{JobReport, Outcome};
 use crate::task::{Output, Place, Task, first_devices};
 use policies::{Allocation, Attempt, Event, Fleet, JobId, Order, Span, Time};
-use rustix::process::Signal;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -226,10 +225,12 @@ impl Agents {
             return tell(Fact::Ended(ending));
         }
         if let Some(process) = &slot.process {
-            // When the call returns the process is suspended no more: nothing is left to wait for.
-            let _ = process.signal(Signal::CONT);
+            // Told first, so that nothing that the process does can be told before. When the call returns it is suspended no
+            // more: nothing is left to wait for.
+            tell(Fact::Resumed);
+            process.go_on();
             slot.held = false;
-            return tell(Fact::Resumed);
+            return;
         }
         slot.report.starts += 1;
         self.processes += 1;
@@ -251,7 +252,7 @@ impl Agents {
         match (fact, slot.state) {
             (Fact::Spawned(process), _) => {
                 if slot.state == State::Stopping {
-                    let _ = process.signal(Signal::STOP);
+                    process.stop();
                 }
                 slot.process = Some(process);
                 slot.running_since = now;
@@ -263,6 +264,7 @@ impl Agents {
                 Some(Event::Started { job, attempt })
             }
             (Fact::Stopped, State::Stopping) => {
+                slot.process.as_ref().inspect(|process| process.hold());
                 slot.state = State::Waiting;
                 slot.worked += now.since(slot.running_since);
                 slot.running_since = Time::MAX;
@@ -276,8 +278,12 @@ impl Agents {
                 None
             }
             // Its accelerators are others' now, or soon will be.
-            (Fact::Continued, State::Waiting | State::Stopping) => {
-                slot.process.as_ref().map(|process| process.signal(Signal::STOP));
+            (Fact::Continued, State::Waiting) => {
+                slot.process.as_ref().inspect(|process| process.hold());
+                None
+            }
+            (Fact::Continued, State::Stopping) => {
+                slot.process.as_ref().inspect(|process| process.stop());
                 None
             }
             (Fact::Continued, _) => {
@@ -361,16 +367,15 @@ impl Slot {
         if let Some(process) = &self.process {
             // One that is suspended already would not be reported to stop.
             if std::mem::take(&mut self.held) {
-                let _ = process.signal(Signal::CONT);
+                process.go_on();
             }
-            // One that changed its user cannot be stopped: it works on, and is reported when it ends.
-            let _ = process.signal(Signal::STOP);
+            process.stop();
         }
     }
 
     /// Kills its process, if it has one. One that changed its user cannot be killed and is given up.
     fn kill(&mut self) -> io::Result<()> {
-        let killed = self.process.as_ref().map_or(Ok(()), |process| process.signal(Signal::KILL));
+        let killed = self.process.as_ref().map_or(Ok(()), |process| process.kill());
         if killed.is_err() {
             self.process = None;
         }

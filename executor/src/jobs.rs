@@ -174,9 +174,8 @@ impl JobList {
             let line = text.bytes().take(at).filter(|&b| b == b'\n').count() + 1;
             JobsError::Bad { path: path.into(), line, field: field.into(), what }
         };
-        let syntax = |error: toml::de::Error, field: &str| {
-            bad(error.span().map_or(0, |span| span.start), field, error.message().into())
-        };
+        let syntax =
+            |error: toml::de::Error, field: &str| bad(error.span().map_or(0, |span| span.start), field, error.message().into());
         let document = toml::Deserializer::parse(text).map_err(|error| syntax(error, "TOML"))?;
         let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
             let field = error.path().to_string();

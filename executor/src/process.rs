@@ -3,7 +3,7 @@
 use crate::guard::Guard;
 use policies::JobId;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use serde::Serialize;
 use std::fmt;
 use std::io;
@@ -75,15 +75,37 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Sends `signal` to every process of the group.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process_group(self.group, signal)?)
+    /// Sets out to suspend the leader; [`Fact::Stopped`] says when it is, and is the time to [`hold`](Process::hold) the rest.
+    ///
+    /// The leader goes first because one that waits in `vfork` for its child to become another program cannot stop before that
+    /// happened: were the child suspended with it, both would hang there. Nothing comes of it if the program changed its user:
+    /// it works on, and is reported when it ends.
+    pub(crate) fn stop(&self) {
+        let _ = kill_process(self.group, Signal::STOP);
+    }
+
+    /// Suspends every process of the group.
+    pub(crate) fn hold(&self) {
+        let _ = kill_process_group(self.group, Signal::STOP);
+    }
+
+    /// Lets every process of the group go on.
+    pub(crate) fn go_on(&self) {
+        let _ = kill_process_group(self.group, Signal::CONT);
+    }
+
+    /// Kills every process of the group.
+    ///
+    /// # Errors
+    /// If the program changed its user, or somebody else waited for it.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        Ok(kill_process_group(self.group, Signal::KILL)?)
     }
 
     /// Kills what is left of the group and waits for the leader, which has exited.
     pub(crate) fn bury(mut self, guard: &Guard) -> Ending {
         // The leader is a zombie, so the group's number is still taken and nobody else is hit.
-        let _ = self.signal(Signal::KILL);
+        let _ = self.kill();
         guard.forget(self.group);
         match self.child.wait() {
             Ok(status) => match (status.code(), status.signal()) {
@@ -109,6 +131,7 @@ pub(crate) fn spawn(job: JobId, mut command: Command, guard: Arc<Guard>, facts: 
             Ok(child) => {
                 let group = Pid::from_child(&child);
                 guard.watch(group);
+                drop((command, guard)); // The one holds the job's output files.
                 tell(Fact::Spawned(Process { child, group })) && watch(group, tell)
             }
         }

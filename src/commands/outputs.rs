@@ -2,9 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Outcome;
-use reports::{
-    Analysis, Picture, Summary, summary_json, write_report, write_whole,
-};
+use reports::{Analysis, Picture, Summary, summary_json, write_report, write_whole};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use traces::runlog::LogReader;
@@ -63,12 +61,22 @@ pub fn slug(policy: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
+/// Refuses two policies whose results would go into the same folder.
+pub fn require_distinct(policies: &[String]) -> Result<()> {
+    for (i, policy) in policies.iter().enumerate() {
+        if policies[..i].iter().any(|earlier| slug(earlier) == slug(policy)) {
+            bail!("policy `{policy}` is given twice");
+        }
+    }
+    Ok(())
+}
+
 /// Writes the tables of each policy, and the report and summary of all. Everything is computed from the run logs just written,
 /// as it would be from anybody's.
-pub fn write(folder: &ResultFolder, outcomes: &[Outcome], summaries: &[Summary]) -> Result<()> {
+pub fn write(folder: &ResultFolder, policies: &[String], outcomes: &[Outcome], summaries: &[Summary]) -> Result<()> {
     let mut pictures = Vec::new();
-    for outcome in outcomes {
-        let own = folder.for_policy(&outcome.header.policy)?;
+    for (policy, outcome) in policies.iter().zip(outcomes) {
+        let own = folder.for_policy(policy)?;
         let analysis = Analysis::read(LogReader::open(&own)?)?;
         pictures.push(Picture::of(&analysis, outcome.wall_s));
     }

@@ -15,11 +15,17 @@ pub fn run(command: &TraceCommand) -> Result<Verdict> {
         TraceCommand::Import { file, reading, out } => {
             let imported = setup::read_trace(file, reading)?;
             write(&imported.trace, out)?;
-            eprintln!("{}: {} jobs ({}), digest {}", out.display(), imported.trace.jobs.len(), imported.trace.format, imported.digest);
+            eprintln!(
+                "{}: {} jobs ({}), digest {}",
+                out.display(),
+                imported.trace.jobs.len(),
+                imported.trace.format,
+                imported.digest
+            );
         }
         TraceCommand::Generate { preset, accelerators, load, days, seed, out } => {
             let model = WorkloadModel {
-                preset: preset.parse()?,
+                preset: serde_json::from_value(preset.as_str().into()).context("--preset")?,
                 accelerators: Some(*accelerators),
                 load: Some(*load),
                 days: Some(*days),

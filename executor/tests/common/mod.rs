@@ -12,7 +12,7 @@ use traces::Outcome;
 use traces::runlog::{Header, JobMeta, LogReader, LogWriter, Observer, Recorder, StepView, Tracker, World, replay};
 
 /// No test waits longer than that for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(50);
+pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Round robin: whoever ran for a quantum makes room for whoever waits.
 pub struct Rotate {
@@ -125,14 +125,12 @@ pub fn execute_on(
     let (mut scheduler, policy) = make.scheduler(fleet);
     let writer = LogWriter::create(&path, &header(fleet, policy)).unwrap();
     let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
-    let meta = |job: JobId| JobMeta {
-        name: names[job.index()].clone(),
-        duration: Span::ZERO,
-        outcome: Outcome::Unknown,
-        label: 0,
-    };
+    let meta =
+        |job: JobId| JobMeta { name: names[job.index()].clone(), duration: Span::ZERO, outcome: Outcome::Unknown, label: 0 };
     let recorder = Recorder::new(fleet.accelerators() * 1000, Some(writer), &meta);
     let mut watch = Watch { recorder, each };
+    // A run that hangs is a failed test, and not one that hangs.
+    let until = until.or(Some(Time::from_secs(PATIENCE.as_secs())));
     let end = run(&mut scheduler, agents, tasks, Limits { until, check: true }, &mut watch);
     assert!(!matches!(end, End::Broken { .. }), "{end:?}");
     let (tracker, digest) = watch.recorder.finish().unwrap();
