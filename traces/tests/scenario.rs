@@ -1,8 +1,11 @@
 //! Scenario files, good and bad.
 
+use policies::{Demand, Fleet, Span, Time, TypeId, TypeSet};
+use proptest::prelude::*;
 use std::path::Path;
 use traces::generate::{Preset, WorkloadModel, generate};
-use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
+use traces::{Outcome, Trace, TraceJob};
 
 const HEAD: &str = "[fleet]\nnodes = \"4x8\"\n";
 
