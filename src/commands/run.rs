@@ -23,9 +23,13 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     if let Some(path) = &args.jobs_csv {
         write_jobs(path, &planned, &outcomes)?;
     }
+    if args.output == Output::Table && !planned.question.is_empty() {
+        writeln!(std::io::stdout().lock(), "{}\n", planned.question)?;
+    }
     print(args.output, &summaries)?;
     if let Some(folder) = folder {
-        outputs::write(&folder, &planned.policies, &outcomes, &summaries)?;
+        let wall_s: Vec<f64> = outcomes.iter().map(|o| o.wall_s).collect();
+        outputs::write(&folder, &planned.policies, &wall_s, &summaries)?;
         let path = folder.finish()?;
         eprintln!("results in {0}, figures in {0}/report.html", path.display());
     }
@@ -68,7 +72,8 @@ fn write_jobs(path: &Path, planned: &Planned, outcomes: &[Outcome]) -> Result<()
     Ok(())
 }
 
-fn print(output: Output, summaries: &[Summary]) -> Result<()> {
+/// Prints summaries in the form that was asked for.
+pub fn print(output: Output, summaries: &[Summary]) -> Result<()> {
     let text = match output {
         Output::Table => summary_table(summaries),
         Output::Json => summary_json(summaries),

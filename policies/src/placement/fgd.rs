@@ -233,10 +233,8 @@ mod tests {
         let all: u32 = free.iter().map(|&f| u32::from(f)).sum();
         let of_job = |job: &Typical| {
             let roomy = free.iter().filter(|&&f| f >= job.milli).count() as u32;
-            let fits = job.accelerators > 0
-                && job.types.contains(kind)
-                && roomy >= job.accelerators
-                && cpu_milli >= job.cpu_milli;
+            let fits =
+                job.accelerators > 0 && job.types.contains(kind) && roomy >= job.accelerators && cpu_milli >= job.cpu_milli;
             if fits { free.iter().filter(|&&f| f < job.milli).map(|&f| u32::from(f)).sum() } else { all }
         };
         jobs.iter().map(|(count, job)| *count as f64 / total as f64 * f64::from(of_job(job))).sum()

@@ -111,12 +111,7 @@ impl Indexed {
     }
 
     /// Fungible nodes are few and large; what is free on them is not indexed.
-    fn on_fungible(
-        &self,
-        capacity: &Capacity,
-        group: &Group,
-        grant: impl Fn(u32) -> Option<Grant>,
-    ) -> Option<(u32, Grant)> {
+    fn on_fungible(&self, capacity: &Capacity, group: &Group, grant: impl Fn(u32) -> Option<Grant>) -> Option<(u32, Grant)> {
         let rank = |grant: &Grant| {
             let free = (capacity.node_free_milli(grant.node) / u64::from(WHOLE_MILLI)) as u32;
             match self.0 {

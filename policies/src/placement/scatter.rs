@@ -1,8 +1,8 @@
 //! Gangs over whatever is free.
 
+use super::Placement;
 use super::gang::{accepts, domain_of};
 use super::indexed::{Indexed, NodeOrder};
-use super::Placement;
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
 use crate::ids::{NodeId, TypeId};
@@ -135,14 +135,7 @@ impl Scatter {
     }
 
     /// Puts all that is left on the fullest node that holds it, if there is one.
-    fn finish(
-        &self,
-        capacity: &Capacity,
-        domain: &[&Group],
-        demand: &Demand,
-        left: u32,
-        allocation: &mut Allocation,
-    ) -> bool {
+    fn finish(&self, capacity: &Capacity, domain: &[&Group], demand: &Demand, left: u32, allocation: &mut Allocation) -> bool {
         if left > domain.iter().map(|group| group.size).max().unwrap_or(0) {
             return false;
         }
