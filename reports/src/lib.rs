@@ -4,6 +4,7 @@
 
 mod analysis;
 mod error;
+mod explain;
 mod figures;
 mod html;
 mod jobs;
@@ -21,6 +22,7 @@ mod waits;
 
 pub use analysis::Analysis;
 pub use error::ReportError;
+pub use explain::{Doing, Ending, ExplainError, Explanation, Freed, JobRef, Moment, Noted, Overtaken, Period, Spot, explain};
 pub use figures::Picture;
 pub use html::write_report;
 pub use jobs::jobs_csv;
