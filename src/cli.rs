@@ -27,6 +27,8 @@ fn version() -> &'static str {
 pub enum Command {
     /// Run a scenario, or a trace in one line, in the simulator
     Run(RunArgs),
+    /// Run real processes on this machine under a policy, from a job list
+    Launch(LaunchArgs),
     /// Feed a run log's events into a fresh scheduler and compare the orders, step by step
     Replay(ReplayArgs),
     /// Import, export, validate, describe and generate traces
@@ -56,6 +58,30 @@ pub struct ListArgs {
 }
 
 #[derive(Args)]
+pub struct LaunchArgs {
+    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts
+    pub jobs: PathBuf,
+    /// C nodes of D accelerators, all of them this machine
+    #[arg(long, value_name = "CxD")]
+    pub nodes: String,
+    /// Policy, e.g. 'fifo' or 'srtf'
+    #[arg(long, value_name = "NAME[(KEY=VALUE,...)]", default_value = "fifo")]
+    pub policy: String,
+    /// Where gangs go
+    #[arg(long, value_name = "NAME", default_value = "best-fit")]
+    pub placement: String,
+    /// Seed of every random stream
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Result folder
+    #[arg(long, value_name = "DIR", default_value = "runs/launch")]
+    pub out: PathBuf,
+    /// How to print the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Args)]
 pub struct ReplayArgs {
     /// A run.log, or the folder that holds it
     pub log: PathBuf,
@@ -75,6 +101,30 @@ pub enum TraceCommand {
         /// Where to
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Check a trace against a fleet: jobs that can never fit, demand against capacity over time, idle gaps
+    Validate {
+        /// Trace file
+        file: PathBuf,
+        #[command(flatten)]
+        reading: ReadArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// How to print the findings
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Describe a trace: jobs, accelerator-hours, load, quantiles of duration and size, tenants, hours and days
+    Stat {
+        /// Trace file
+        file: PathBuf,
+        #[command(flatten)]
+        reading: ReadArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// How to print the description
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
     },
     /// Draw a trace from a workload model
     Generate {

@@ -131,7 +131,14 @@ impl Capacity {
             let milli = u64::from(count) * u64::from(WHOLE_MILLI);
             let free = Amount { milli, cpu_milli: node.cpu_milli, memory_mib: node.memory_mib };
             let whole = if fungible { 0 } else { low_bits(count) };
-            nodes.push(NodeState { group, first_device: devices, whole, free, held: Amount::default(), kinds: [0; GRANT_KINDS] });
+            nodes.push(NodeState {
+                group,
+                first_device: devices,
+                whole,
+                free,
+                held: Amount::default(),
+                kinds: [0; GRANT_KINDS],
+            });
             devices += if fungible { 0 } else { count };
             free_milli_by_type[node.kind.index()] += milli;
         }

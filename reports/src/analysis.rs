@@ -90,7 +90,7 @@ impl Analysis {
     /// Why jobs waited. Stretches that had not ended by the last step are cut there.
     pub fn waits(&self) -> Waits {
         let mut waits = self.waits.clone();
-        self.lives.rows().iter().for_each(|life| waits.close(life, self.last));
+        waits.close(self.lives.rows(), self.last);
         waits
     }
 
@@ -101,7 +101,7 @@ impl Analysis {
     }
 
     fn moved(levels: &mut [u64; LEVELS], waits: &mut Waits, shares: &mut Shares, step: &Move<'_>) {
-        waits.close(&step.was, step.now);
+        waits.moved(step);
         if step.cause == Cause::Noted {
             return;
         }

@@ -1,7 +1,8 @@
 //! Follows every job through a run: one state machine for everything here that reads steps.
 
 use crate::reasons::Waiting;
-use policies::{Allocation, Attempt, Event, JobId, Note, Order, Reason, Time};
+use policies::{Allocation, Attempt, Demand, Event, JobId, Note, Order, Reason, Time};
+use std::collections::BTreeMap;
 use traces::runlog::StepView;
 
 /// Where a job is, as far as the log says.
@@ -38,6 +39,8 @@ pub(crate) struct Life {
     /// Accelerator-thousandths that it asked for.
     pub milli: u64,
     pub tenant: u32,
+    /// Jobs with equal demands have equal classes: what does not fit for one fits for none.
+    pub class: u32,
     pub attempt: u32,
     failures: u16,
     failures_max: u16,
@@ -55,6 +58,8 @@ pub(crate) struct Move<'a> {
     pub was: Life,
     pub to: Phase,
     pub cause: Cause,
+    /// Why it waits from now on, if it does.
+    pub waiting: Waiting,
     /// What it was ordered to start on, if it was.
     pub allocation: Option<&'a Allocation>,
 }
@@ -63,6 +68,7 @@ pub(crate) struct Move<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lives {
     rows: Vec<Life>,
+    classes: BTreeMap<Demand, u32>,
 }
 
 impl Lives {
@@ -90,8 +96,10 @@ impl Lives {
     fn event<'a>(&mut self, now: Time, event: &Event, on: &mut impl FnMut(Move<'a>)) {
         let (job, attempt, cause) = match *event {
             Event::Submit { job, ref spec } => {
+                let next = self.classes.len() as u32;
                 let row = Life {
                     since: now,
+                    class: *self.classes.entry(spec.demand).or_insert(next),
                     milli: spec.demand.milli_total(),
                     tenant: spec.tenant.0,
                     attempt: 0,
@@ -101,7 +109,15 @@ impl Lives {
                     waiting: Waiting::InLine,
                 };
                 self.rows.push(row);
-                on(Move { now, job, was: row, to: Phase::Waiting, cause: Cause::Submitted, allocation: None });
+                on(Move {
+                    now,
+                    job,
+                    was: row,
+                    to: Phase::Waiting,
+                    cause: Cause::Submitted,
+                    waiting: row.waiting,
+                    allocation: None,
+                });
                 return;
             }
             Event::Started { job, attempt } => (job, attempt, Cause::Started),
@@ -123,7 +139,7 @@ impl Lives {
             _ => Phase::Waiting,
         };
         row.since = now;
-        on(Move { now, job, was, to: row.phase, cause, allocation: None });
+        on(Move { now, job, was, to: row.phase, cause, waiting: row.waiting, allocation: None });
     }
 
     fn note<'a>(&mut self, now: Time, note: &Note, on: &mut impl FnMut(Move<'a>)) {
@@ -132,7 +148,16 @@ impl Lives {
         row.waiting = Waiting::of(&note.reason);
         if row.phase == Phase::Waiting {
             row.since = now;
-            on(Move { now, job: note.job, was, to: Phase::Waiting, cause: Cause::Noted, allocation: None });
+            let moved = Move {
+                now,
+                job: note.job,
+                was,
+                to: Phase::Waiting,
+                cause: Cause::Noted,
+                waiting: row.waiting,
+                allocation: None,
+            };
+            on(moved);
         }
     }
 
@@ -140,7 +165,8 @@ impl Lives {
         let row = &mut self.rows[job.index()];
         let was = *row;
         *row = Life { since: now, attempt: attempt.0, phase: Phase::Starting, waiting: Waiting::InLine, ..was };
-        show(Move { now, job, was, to: Phase::Starting, cause: Cause::Ordered, allocation: Some(on) });
+        let cause = Cause::Ordered;
+        show(Move { now, job, was, to: Phase::Starting, cause, waiting: Waiting::InLine, allocation: Some(on) });
     }
 }
 

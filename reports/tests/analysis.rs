@@ -43,7 +43,7 @@ fn areas_equal_what_jobs_did() {
         let total = |f: fn(reports::Wait) -> u128| Waiting::ALL.into_iter().map(|w| f(waits.of(w))).sum::<u128>();
         assert_eq!(total(|w| w.milli_micros), series.area(Level::PendingMilli));
         assert_eq!(total(|w| w.job_micros), series.area(Level::PendingJobs));
-        assert!(waits.of(Waiting::NoCapacity).times > 0);
+        assert!(waits.of(Waiting::NoCapacity).notes > 0);
     }
 }
 
@@ -100,4 +100,14 @@ fn tables_have_columns_of_equal_length() {
     let jobs = jobs_table(&analysis);
     let Data::F64(ends) = &jobs.iter().find(|c| c.name == "end_s").unwrap().data else { panic!("floats") };
     assert!(ends.iter().any(|e| e.is_nan()) && ends.iter().any(|e| *e > 0.0));
+}
+
+#[test]
+fn who_asks_for_the_same_as_a_job_that_does_not_fit_does_not_fit() {
+    // 4 accelerators. Job 1 does not fit beside job 0, job 2 asks for the same and is not looked at; job 3 overtakes both.
+    let rows = [(0, 10, 3, 1), (1, 5, 2, 1), (2, 5, 2, 1), (3, 1, 1, 1)];
+    let waits = analyse(&Setup { policy: "fifo(skip=true)", ..Setup::pool(4) }, &rows).waits();
+    assert_eq!(waits.of(Waiting::NoCapacity).job_micros, 17_000_000);
+    assert_eq!(waits.of(Waiting::NoCapacity).notes, 1);
+    assert_eq!(waits.of(Waiting::InLine).job_micros, 0);
 }

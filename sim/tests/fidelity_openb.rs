@@ -24,7 +24,8 @@ const TOLERANCE: f64 = 0.5;
 const SEEDS: std::ops::RangeInclusive<u64> = 42..=51;
 
 fn folder() -> PathBuf {
-    std::env::var_os("ORRERY_TRACES").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces"), PathBuf::from)
+    std::env::var_os("ORRERY_TRACES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces"), PathBuf::from)
 }
 
 fn read(name: &str) -> Vec<BTreeMap<String, String>> {
@@ -125,7 +126,11 @@ fn six_placements_match_the_published_means() {
             let runs: Vec<f64> = SEEDS.map(|seed| allocation(&fleet, &trace, placement, seed)).collect();
             let mean = runs.iter().sum::<f64>() / runs.len() as f64;
             let sd = (runs.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / 9.0).sqrt();
-            println!("{name:12} {placement:20} {mean:.2} published {published:.2} diff {:+.2} sd {sd:.2} {:?}", mean - published, begin.elapsed());
+            println!(
+                "{name:12} {placement:20} {mean:.2} published {published:.2} diff {:+.2} sd {sd:.2} {:?}",
+                mean - published,
+                begin.elapsed()
+            );
         }
     }
 }

@@ -70,7 +70,8 @@ fn swf_header(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     for (index, name) in trace.tenants.iter().enumerate().skip(1).filter(|(_, name)| numbered(name, &["u", "g"]).is_none()) {
         writeln!(out, "; Note: user {index} is {}", line(name))?;
     }
-    for (index, name) in trace.labels.iter().enumerate().skip(1).filter(|(_, name)| numbered(name, &["app", "queue"]).is_none()) {
+    for (index, name) in trace.labels.iter().enumerate().skip(1).filter(|(_, name)| numbered(name, &["app", "queue"]).is_none())
+    {
         writeln!(out, "; Note: executable {index} is {}", line(name))?;
     }
     Ok(())

@@ -7,6 +7,8 @@ pub mod import;
 pub mod model;
 pub mod runlog;
 pub mod scenario;
+pub mod stat;
+mod text;
 pub mod tune;
 pub mod validate;
 

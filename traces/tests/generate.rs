@@ -37,11 +37,11 @@ fn close(what: &str, found: f64, target: f64, absolute: f64) {
 
 #[test]
 fn philly_like_meets_the_trace_it_is_fitted_to() {
-    let trace = draw(Preset::PhillyLike, 200_000);
+    let trace = draw(Preset::PhillyLike, 100_000);
     near("median", quantile(&trace, 0.5), 1321.0, 0.15);
     near("p90", quantile(&trace, 0.9), 33_474.0, 0.15);
     near("p99", quantile(&trace, 0.99), 756_454.0, 0.2);
-    near("work a job", trace.jobs.iter().map(work).sum::<f64>() / 200_000.0, 116_898.0, 0.15);
+    near("work a job", trace.jobs.iter().map(work).sum::<f64>() / 100_000.0, 116_898.0, 0.15);
     let one = shares(&trace, |job| job.demand.accelerators == 1);
     close("jobs of 1", one.0, 0.8665, 0.01);
     close("time of 1", one.1, 0.18, 0.04);
@@ -55,10 +55,10 @@ fn philly_like_meets_the_trace_it_is_fitted_to() {
 
 #[test]
 fn helios_like_meets_the_trace_it_is_fitted_to() {
-    let trace = draw(Preset::HeliosLike, 200_000);
+    let trace = draw(Preset::HeliosLike, 100_000);
     near("median", quantile(&trace, 0.5), 204.0, 0.15);
     near("p90", quantile(&trace, 0.9), 18_201.0, 0.15);
-    near("mean", trace.jobs.iter().map(|job| job.duration.as_secs_f64()).sum::<f64>() / 200_000.0, 9088.0, 0.1);
+    near("mean", trace.jobs.iter().map(|job| job.duration.as_secs_f64()).sum::<f64>() / 100_000.0, 9088.0, 0.1);
     close("jobs of 1", shares(&trace, |job| job.demand.accelerators == 1).0, 0.5184, 0.02);
     close("time of 1", shares(&trace, |job| job.demand.accelerators == 1).1, 0.0467, 0.01);
     close("time above 16", shares(&trace, |job| job.demand.accelerators > 16).1, 0.416, 0.05);
@@ -74,11 +74,11 @@ fn helios_like_meets_the_trace_it_is_fitted_to() {
 
 #[test]
 fn acme_like_meets_the_published_figures() {
-    let trace = draw(Preset::AcmeLike, 200_000);
+    let trace = draw(Preset::AcmeLike, 100_000);
     let pretraining = shares(&trace, |job| job.demand.accelerators >= 256);
     close("pretraining jobs", pretraining.0, 0.032, 0.005);
     close("pretraining time", pretraining.1, 0.94, 0.02);
-    near("accelerators a job", trace.jobs.iter().map(|j| f64::from(j.demand.accelerators)).sum::<f64>() / 200_000.0, 26.8, 0.1);
+    near("accelerators a job", trace.jobs.iter().map(|j| f64::from(j.demand.accelerators)).sum::<f64>() / 100_000.0, 26.8, 0.1);
     near("median", quantile(&trace, 0.5), 120.0, 0.15);
     close("failed", shares(&trace, |job| job.outcome == Outcome::Failed).0, 0.4, 0.03);
     close("cancelled time", shares(&trace, |job| job.outcome == Outcome::Cancelled).1, 0.6, 0.06);
@@ -86,7 +86,9 @@ fn acme_like_meets_the_published_figures() {
 
 #[test]
 fn the_load_asked_for_is_the_load_obtained() {
-    for (preset, load) in [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0)] {
+    for (preset, load) in
+        [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0), (Preset::HeliosLike, 0.9)]
+    {
         let model =
             WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
         let generator = Generator::new(&model, 5).unwrap();
@@ -116,14 +118,14 @@ fn jobs_are_in_submit_order_and_inside_the_horizon() {
 
 #[test]
 fn days_and_weekends_show() {
-    let trace = draw(Preset::HeliosLike, 200_000);
+    let trace = draw(Preset::HeliosLike, 100_000);
     let per_hour = |range: std::ops::Range<u64>| {
         let hour = |job: &&TraceJob| range.contains(&(job.submit.0 / 3_600_000_000 % 24));
         trace.jobs.iter().filter(hour).count() as f64 / (range.end - range.start) as f64
     };
     assert!(per_hour(14..18) > 4.0 * per_hour(4..8));
     let sundays = trace.jobs.iter().filter(|job| job.submit.0 / 86_400_000_000 % 7 == 6).count() as f64;
-    close("sundays", sundays / 200_000.0 * 7.0, 0.78, 0.1);
+    close("sundays", sundays / 100_000.0 * 7.0, 0.78, 0.1);
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Placement for Indexed {
         let one = capacity.groups().iter().filter(|group| gang::accepts(demand, group));
         let one = one.filter_map(|group| self.on_one_node(capacity, group, demand, demand.accelerators, &[]));
         if let Some((_, grant)) = one.min_by_key(|&(rank, grant)| (rank, grant.node)) {
-            return Some(Allocation::from_buf([grant]));
+            return Some(Allocation::from_elem(grant, 1));
         }
         gang::spread(capacity, demand, self.group_order(), |group, count, taken| {
             self.on_one_node(capacity, group, demand, count, taken).map(|(_, grant)| grant)
@@ -83,7 +83,7 @@ impl Indexed {
         let least = if shares { 1 } else { count };
         let with_free = |n: u32| group.with_free(n).iter().find_map(grant).map(|grant| (n, grant));
         let shared = |mut sets: &mut dyn Iterator<Item = &IdSet>| {
-            if shares { Iterator::find_map(&mut sets, |set| set.iter().find_map(grant)) } else { None }
+            if shares { (&mut sets).find_map(|set| set.iter().find_map(grant)) } else { None }
         };
         match self.0 {
             NodeOrder::Lowest => {
@@ -111,12 +111,7 @@ impl Indexed {
     }
 
     /// Fungible nodes are few and large; what is free on them is not indexed.
-    fn on_fungible(
-        &self,
-        capacity: &Capacity,
-        group: &Group,
-        grant: impl Fn(u32) -> Option<Grant>,
-    ) -> Option<(u32, Grant)> {
+    fn on_fungible(&self, capacity: &Capacity, group: &Group, grant: impl Fn(u32) -> Option<Grant>) -> Option<(u32, Grant)> {
         let rank = |grant: &Grant| {
             let free = (capacity.node_free_milli(grant.node) / u64::from(WHOLE_MILLI)) as u32;
             match self.0 {

@@ -7,24 +7,44 @@ const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 24.0 * HOUR;
 const WEEK: f64 = 7.0 * DAY;
-/// Round lengths of time, for ticks on a log scale.
-const ROUND_TIMES: [(f64, &str); 15] = [
-    (0.001, "1 ms"),
-    (0.01, "10 ms"),
-    (0.1, "0.1 s"),
-    (1.0, "1 s"),
-    (10.0, "10 s"),
-    (MINUTE, "1 min"),
-    (10.0 * MINUTE, "10 min"),
-    (HOUR, "1 h"),
-    (6.0 * HOUR, "6 h"),
-    (DAY, "1 d"),
-    (WEEK, "1 w"),
-    (4.0 * WEEK, "4 w"),
-    (26.0 * WEEK, "26 w"),
-    (104.0 * WEEK, "2 y"),
-    (1040.0 * WEEK, "20 y"),
+/// Round lengths of time, for ticks on a log scale; the marked ones suffice for a wide one.
+const ROUND_TIMES: [(f64, &str, bool); 33] = [
+    (0.001, "1 ms", true),
+    (0.01, "10 ms", true),
+    (0.1, "0.1 s", true),
+    (1.0, "1 s", true),
+    (2.0, "2 s", false),
+    (5.0, "5 s", false),
+    (10.0, "10 s", true),
+    (20.0, "20 s", false),
+    (30.0, "30 s", false),
+    (MINUTE, "1 min", true),
+    (2.0 * MINUTE, "2 min", false),
+    (5.0 * MINUTE, "5 min", false),
+    (10.0 * MINUTE, "10 min", true),
+    (20.0 * MINUTE, "20 min", false),
+    (30.0 * MINUTE, "30 min", false),
+    (HOUR, "1 h", true),
+    (2.0 * HOUR, "2 h", false),
+    (3.0 * HOUR, "3 h", false),
+    (6.0 * HOUR, "6 h", true),
+    (12.0 * HOUR, "12 h", false),
+    (DAY, "1 d", true),
+    (2.0 * DAY, "2 d", false),
+    (4.0 * DAY, "4 d", false),
+    (WEEK, "1 w", true),
+    (2.0 * WEEK, "2 w", false),
+    (4.0 * WEEK, "4 w", true),
+    (8.0 * WEEK, "8 w", false),
+    (13.0 * WEEK, "13 w", false),
+    (26.0 * WEEK, "26 w", true),
+    (52.0 * WEEK, "1 y", false),
+    (104.0 * WEEK, "2 y", true),
+    (260.0 * WEEK, "5 y", false),
+    (1040.0 * WEEK, "20 y", true),
 ];
+/// Fewer ticks than this are too few.
+const TICKS_MIN: usize = 4;
 
 /// One axis: what part of the numbers it shows, which of them it names, and what it says of itself.
 pub(super) struct Axis {
@@ -64,14 +84,21 @@ impl Axis {
     pub fn log_time(title: &str, range: Range<f64>) -> Axis {
         let range = range.start.max(1e-4)..range.end.max(range.start.max(1e-4) * 10.0);
         let inside = |at: &f64| *at >= range.start * 0.999 && *at <= range.end * 1.001;
-        let ticks = ROUND_TIMES.iter().filter(|(at, _)| inside(at)).map(|(at, label)| (at.ln(), (*label).to_owned()));
-        Axis { ticks: ticks.collect(), title: title.into(), range: range.start.ln()..range.end.ln() }
+        let ticks = |wide: bool| -> Vec<(f64, String)> {
+            let shown = ROUND_TIMES.iter().filter(|(at, _, marked)| inside(at) && (*marked || !wide));
+            shown.map(|(at, label, _)| (at.ln(), (*label).to_owned())).collect()
+        };
+        let few = ticks(true).len() < TICKS_MIN;
+        Axis { ticks: ticks(!few), title: title.into(), range: range.start.ln()..range.end.ln() }
     }
 
     /// Ratios on a log scale around 1.
     pub fn log_ratio(title: &str, most: f64) -> Axis {
-        let most = most.clamp(2.0, 64.0);
-        let doublings = most.log2().ceil() as i32;
+        if most <= 1.25 {
+            let ticks = [0.8, 0.9, 1.0, 1.1, 1.25].map(|ratio: f64| (ratio.ln(), ratio.to_string()));
+            return Axis { range: -0.25..0.25, ticks: ticks.into(), title: title.into() };
+        }
+        let doublings = most.clamp(2.0, 64.0).log2().ceil() as i32;
         let label = |power: i32| if power < 0 { format!("1/{}", 1 << -power) } else { (1 << power).to_string() };
         let ticks = (-doublings..=doublings).map(|power| (f64::from(power) * std::f64::consts::LN_2, label(power)));
         let edge = (f64::from(doublings) + 0.2) * std::f64::consts::LN_2;
@@ -103,7 +130,9 @@ fn elapsed(range: Range<f64>) -> Axis {
         _ => (1.0, "seconds"),
     };
     let step = match (name, span / unit / 8.0) {
-        ("days", s) if s > 3.0 => (s / 7.0).ceil() * 7.0,
+        ("days", s) if s > 0.8 => {
+            [1.0, 2.0, 4.0, 7.0, 14.0].into_iter().find(|step| *step >= s * 0.8).unwrap_or((s / 28.0).ceil() * 28.0)
+        }
         ("hours", s) if s > 1.0 => [2.0, 3.0, 6.0, 12.0].into_iter().find(|step| *step >= s).unwrap_or(24.0),
         (_, s) => round_step(s),
     };
@@ -210,9 +239,11 @@ mod tests {
     fn axes_have_a_handful_of_ticks() {
         assert_eq!(labels(&Axis::count("jobs", 512.0)), ["0", "200", "400"]);
         assert_eq!(labels(&Axis::time(0.0..14.0 * DAY, None)), ["0", "2", "4", "6", "8", "10", "12", "14"]);
-        assert_eq!(labels(&Axis::time(0.0..40.0 * DAY, None)), ["0", "7", "14", "21", "28", "35"]);
+        assert_eq!(labels(&Axis::time(0.0..40.0 * DAY, None)), ["0", "4", "8", "12", "16", "20", "24", "28", "32", "36", "40"]);
+        assert_eq!(labels(&Axis::time(0.0..60.0 * DAY, None))[..3], ["0", "7", "14"]);
         assert_eq!(labels(&Axis::time(0.0..30.0 * HOUR, None)), ["0", "6", "12", "18", "24", "30"]);
         assert_eq!(labels(&Axis::log_time("JCT", 1.0..HOUR)), ["1 s", "10 s", "1 min", "10 min", "1 h"]);
+        assert_eq!(labels(&Axis::log_time("JCT", DAY..20.0 * DAY)), ["1 d", "2 d", "4 d", "1 w", "2 w"]);
         for span in [0.0, 0.5, 30.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e9] {
             for epoch in [None, Some(1_502_668_800)] {
                 let axis = Axis::time(5.0..5.0 + span, epoch);

@@ -23,7 +23,7 @@ pub(super) fn draw(runs: &[Picture]) -> Result<Option<Figure>, ReportError> {
     let wait =
         Axis::log_time("mean waiting time (log scale)", shortest.clamp(longest / 1e4, longest / 10.0) / 1.3..longest * 1.3);
     let most = rows().filter_map(received).map(|ratio| ratio.max(1.0 / ratio)).fold(1.0, f64::max);
-    let ratio = Axis::log_ratio("accelerator-time held / its share of demand (log scale)", most);
+    let ratio = Axis::log_ratio("share held / share asked for (log scale)", most);
     let shown: Vec<String> = names.iter().map(|name| shortened(if name.is_empty() { "(none)" } else { name }, 22)).collect();
     let (tenants, room) = categories(&shown);
     let nothing =
@@ -34,7 +34,7 @@ pub(super) fn draw(runs: &[Picture]) -> Result<Option<Figure>, ReportError> {
         let (left, right) = body.split_horizontally((960 + room) / 2);
         let mut chart = panel(&left, "Mean waiting time", &wait, &tenants, room)?;
         dots(&mut chart, runs, &names, &wait, |tenant| tenant.mean_wait_s)?;
-        let mut chart = panel(&right, "Share held / share asked for", &ratio, &nothing, 16)?;
+        let mut chart = panel(&right, "Share of accelerators while jobs waited", &ratio, &nothing, 16)?;
         rule(&mut chart, [(0.0, -0.5), (0.0, names.len() as f64 - 0.5)])?;
         dots(&mut chart, runs, &names, &ratio, received)
     })?;

@@ -46,7 +46,7 @@ pub(super) fn draw(runs: &[Picture]) -> Result<Option<Figure>, ReportError> {
         format!("{}: {} accelerator-hours in all, most of it {words}", run.label, grouped(all.round()))
     });
     let caption = format!(
-        "Waiting time times accelerators asked for, by the latest reason that the policy recorded for the job. Policies record a reason for the jobs that they look at; those behind them are in line. {}.",
+        "Waiting time times accelerators asked for, by the latest reason that the policy recorded for the job. Policies record a reason for the jobs that they look at; a job that asks for the same as one that does not fit does not fit either, and the others are in line. {}.",
         list(found)
     );
     Ok(Some(Figure { name: "reasons", title: "Why jobs waited", caption, svg }))

@@ -102,7 +102,8 @@ fn boxes<'b>(class: Class, middle: f64, half: f64, y: &Axis, ink: Ink) -> Vec<Dy
     let (left, right) = (middle - half, middle + half);
     let style = ink.colour.stroke_width(2);
     vec![
-        PathElement::new(vec![(middle, low), (middle, high)], style).into_dyn(),
+        PathElement::new(vec![(middle, low), (middle, first)], style).into_dyn(),
+        PathElement::new(vec![(middle, third), (middle, high)], style).into_dyn(),
         Rectangle::new([(left, first), (right, third)], ink.colour.mix(if ink.dashed { 0.2 } else { 0.55 }).filled())
             .into_dyn(),
         Rectangle::new([(left, first), (right, third)], style).into_dyn(),

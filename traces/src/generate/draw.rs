@@ -72,6 +72,8 @@ pub(crate) struct Draws {
     sizes: Stream,
     tenants: Stream,
     durations: Stream,
+    /// Durations within batches: apart, because batches are drawn ahead of their jobs.
+    members: Stream,
     outcomes: Stream,
     estimates: Stream,
     tiers: Stream,
@@ -89,6 +91,7 @@ impl Draws {
             sizes: stream(seed, "sizes"),
             tenants: stream(seed, "tenants"),
             durations: stream(seed, "durations"),
+            members: stream(seed, "durations in batches"),
             outcomes: stream(seed, "outcomes"),
             estimates: stream(seed, "user estimates"),
             tiers: stream(seed, "tiers"),
@@ -126,8 +129,8 @@ impl Draws {
         if position == 0 {
             return batch.rank;
         }
-        let alike = self.durations.random::<f64>() < plan.alike;
-        let fresh = open(&mut self.durations);
+        let alike = self.members.random::<f64>() < plan.alike;
+        let fresh = open(&mut self.members);
         if alike { reflect(batch.rank + (fresh - 0.5) * ALIKE_SPREAD) } else { fresh }
     }
 

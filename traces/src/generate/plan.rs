@@ -149,7 +149,7 @@ impl Plan {
         check_batches(&batches)?;
         let (classes, class) = classes(model, &preset, capacity, &batches)?;
         let tenants = model.tenants.unwrap_or(preset.tenants);
-        require((1..=10_000_000).contains(&tenants.count), "tenants.count", tenants.count, "1 to 10,000,000")?;
+        require((1..=1_000_000).contains(&tenants.count), "tenants.count", tenants.count, "1 to 1,000,000")?;
         let (priority, priorities) = priorities(model)?;
         let (kind, kinds) = kinds(model)?;
         let estimates = model.estimates.or(preset.has_estimates.then(UserEstimates::default));
@@ -240,7 +240,7 @@ fn law(durations: &Durations, field: &str) -> Result<Law, ModelError> {
             let sigma = sigma.unwrap_or(f64::NAN);
             require((0.0..=10.0).contains(&sigma), &format!("{field}.sigma"), sigma, "0 to 10, together with median")?;
             require(median.0 > Span::ZERO, &format!("{field}.median"), median, "more than 0s")?;
-            Ok(Law::LogNormal { mu: median.0.as_secs_f64().ln(), sigma })
+            Ok(Law::LogNormal { mu: libm::log(median.0.as_secs_f64()), sigma })
         }
         (None, None, None, Some(mean)) => {
             require(mean.0 > Span::ZERO, &format!("{field}.mean"), mean, "more than 0s")?;
@@ -256,7 +256,7 @@ fn table(knots: &[(f64, crate::duration::Length)], field: &str) -> Result<Law, M
     let ascending = knots.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
     require(ascending, field, "out of order", "ascending ranks with ascending durations")?;
     require(knots[0].1.0 > Span::ZERO, field, "zero at rank 0", "durations of more than 0s")?;
-    Ok(Law::Table(knots.iter().map(|(rank, length)| (*rank, length.0.as_secs_f64().ln())).collect()))
+    Ok(Law::Table(knots.iter().map(|(rank, length)| (*rank, libm::log(length.0.as_secs_f64()))).collect()))
 }
 
 fn ends(bands: &[OutcomeBand], field: &str) -> Result<Vec<(f64, f64, f64)>, ModelError> {
@@ -288,7 +288,7 @@ fn check_estimates(estimates: Option<&UserEstimates>) -> Result<(), ModelError> 
 
 fn zipf(count: u32, exponent: f64, field: &str) -> Result<Choice, ModelError> {
     require((0.0..=10.0).contains(&exponent), field, exponent, "an exponent from 0 to 10")?;
-    Choice::new((1..=count).map(|k| f64::from(k).powf(-exponent)), field)
+    Choice::new((1..=count).map(|k| libm::pow(f64::from(k), -exponent)), field)
 }
 
 fn tiers(model: &WorkloadModel) -> Result<Choice, ModelError> {

@@ -52,7 +52,7 @@ impl Estimator {
             Estimates::Oracle => Some(job.duration),
             Estimates::Trace => job.estimate,
             Estimates::Noisy(sigma) => {
-                let factor = (sigma * normal_quantile(self.noise.uniform(&job.id))).exp();
+                let factor = libm::exp(sigma * normal_quantile(self.noise.uniform(&job.id)));
                 Some(Span::from_secs_f64(job.duration.as_secs_f64() * factor).unwrap_or(Span::MAX))
             }
         }

@@ -1,6 +1,6 @@
 //! Fleets in a few lines: a pool, equal nodes, a node list, or regions with clusters with groups of equal nodes.
 
-use super::nodes::{NodeListError, read_node_list};
+use crate::import::{ImportError, import_fleet};
 use policies::fleet::Node;
 use policies::{Fleet, RegionId};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct FleetSpec {
     /// One cluster of equal nodes: `"64x8"` is 64 nodes of 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<String>,
-    /// A node list in CSV (see [`read_node_list`]), relative to the scenario's folder.
+    /// A machine list in any form that [`import::machines`](crate::import::machines) knows, relative to the scenario's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Clusters of one region.
@@ -96,9 +96,9 @@ pub enum FleetError {
     /// See [`BadNodes`].
     #[error(transparent)]
     Nodes(#[from] BadNodes),
-    /// The node list cannot be used.
+    /// The machine list cannot be used.
     #[error(transparent)]
-    List(#[from] NodeListError),
+    List(#[from] Box<ImportError>),
     /// More of something than ids.
     #[error("{count} {what}: expected at most {limit}")]
     TooMany {
@@ -121,7 +121,7 @@ impl FleetError {
     }
 }
 
-const NODES_MAX: u32 = 100_000_000;
+const NODES_MAX: u32 = 10_000_000;
 
 /// `"64x8"`: 64 nodes of 8 accelerators.
 pub fn parse_nodes(text: &str) -> Result<Fleet, BadNodes> {
@@ -144,13 +144,13 @@ impl FleetSpec {
         let fleet = match (self.pool, &self.nodes, &self.file) {
             (Some(accelerators), ..) => Fleet::pool(accelerators),
             (_, Some(nodes), _) => parse_nodes(nodes)?,
-            (.., Some(file)) => read_node_list(&folder.join(file))?,
-            _ => self.from_tree()?,
+            (.., Some(file)) => import_fleet(&folder.join(file)).map_err(Box::new)?,
+            _ => self.build_tree()?,
         };
         if fleet.accelerators() == 0 { Err(FleetError::Empty) } else { Ok(fleet) }
     }
 
-    fn from_tree(&self) -> Result<Fleet, FleetError> {
+    fn build_tree(&self) -> Result<Fleet, FleetError> {
         self.check_limits()?;
         let mut fleet = Fleet::default();
         if !self.cluster.is_empty() {
