@@ -3,8 +3,9 @@
 mod common;
 use common::{Row, Setup};
 use policies::{Span, Time};
-use reports::{Analysis, Data, Level, Waiting, jobs_table, tenants_table, timeseries_table};
+use reports::{Analysis, Level, Waiting, jobs_table, tenants_table, timeseries_table};
 use sim::Crashes;
+use traces::frames::Data;
 use traces::runlog::LogReader;
 
 fn analyse(setup: &Setup<'_>, rows: &[Row]) -> Analysis {

@@ -11,8 +11,8 @@ mod profile;
 mod random;
 mod room;
 mod sjf;
-mod tenants;
 mod srtf;
+mod tenants;
 
 pub use conservative::Conservative;
 pub use easy::{BackfillOrder, Easy};
@@ -21,8 +21,8 @@ pub use fifo::{FifoSkip, FifoStrict};
 pub use priority::Priority;
 pub use random::Random;
 pub use sjf::{SjfSkip, SjfStrict};
-pub use tenants::PerTenant;
 pub use srtf::ShortestRemaining;
+pub use tenants::PerTenant;
 
 use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
