@@ -115,8 +115,15 @@ fn apply(mut data: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     data
 }
 
+/// 1,500 cases, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let told = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { told.cases } else { 1_500 };
+    ProptestConfig { cases, failure_persistence: None, ..told }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn mutated_seeds_never_panic(seed in any::<prop::sample::Index>(), changes in prop::collection::vec(change(), 1..6)) {

@@ -154,6 +154,18 @@ impl Bad {
     }
 }
 
+impl ImportError {
+    /// Reading broke off. What the decoder says may quote the content, so it is brought to one line first.
+    pub(crate) fn read(file: &str, row: u64, bytes: u64, source: io::Error) -> ImportError {
+        let said = source.to_string();
+        let source = match said.contains(char::is_control) || said.len() > 300 {
+            true => io::Error::new(source.kind(), shorten_to(said.escape_debug().to_string().as_bytes(), 300)),
+            false => source,
+        };
+        ImportError::Read { file: file.into(), row, bytes, source }
+    }
+}
+
 /// At most 60 characters of it, as text.
 pub(crate) fn shorten(bytes: &[u8]) -> String {
     shorten_to(bytes, 60)

@@ -64,7 +64,7 @@ impl<'r> Lines<'r> {
     }
 
     fn broken(&self, source: std::io::Error) -> ImportError {
-        ImportError::Read { file: self.file.clone(), row: self.read + 1, bytes: self.bytes, source }
+        ImportError::read(&self.file, self.read + 1, self.bytes, source)
     }
 }
 

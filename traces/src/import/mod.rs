@@ -332,7 +332,7 @@ fn stem(name: &str) -> &str {
 }
 
 fn damaged(file: &str, source: std::io::Error) -> ImportError {
-    ImportError::Read { file: file.into(), row: 1, bytes: 0, source }
+    ImportError::read(file, 1, 0, source)
 }
 
 fn unknown(file: &str, head: &[u8]) -> ImportError {
