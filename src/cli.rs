@@ -27,6 +27,13 @@ fn version() -> &'static str {
 pub enum Command {
     /// Run a scenario, or a trace in one line, in the simulator
     Run(RunArgs),
+    /// Run real processes on this machine under a policy, from a job list
+    Launch(LaunchArgs),
+    /// Feed a run log's events into a fresh scheduler and compare the orders, step by step
+    Replay(ReplayArgs),
+    /// Import, export, validate, describe and generate traces
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// List policies, placements, cost presets and trace formats with their parameters
     Policies(ListArgs),
 }
@@ -51,6 +58,109 @@ pub struct ListArgs {
 }
 
 #[derive(Args)]
+pub struct LaunchArgs {
+    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts
+    pub jobs: PathBuf,
+    /// C nodes of D accelerators, all of them this machine
+    #[arg(long, value_name = "CxD")]
+    pub nodes: String,
+    /// Policy, e.g. 'fifo' or 'srtf'
+    #[arg(long, value_name = "NAME[(KEY=VALUE,...)]", default_value = "fifo")]
+    pub policy: String,
+    /// Where gangs go
+    #[arg(long, value_name = "NAME", default_value = "best-fit")]
+    pub placement: String,
+    /// Seed of every random stream
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Result folder
+    #[arg(long, value_name = "DIR", default_value = "runs/launch")]
+    pub out: PathBuf,
+    /// How to print the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// A run.log, or the folder that holds it
+    pub log: PathBuf,
+    /// How to print the finding
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum TraceCommand {
+    /// Convert a trace; the ending of --out chooses: .parquet (canonical, keeps everything), .csv or .swf
+    Import {
+        /// Trace file (.gz and .tar.gz too; ARCHIVE#MEMBER takes one member)
+        file: PathBuf,
+        #[command(flatten)]
+        reading: ReadArgs,
+        /// Where to
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Check a trace against a fleet: jobs that can never fit, demand against capacity over time, idle gaps
+    Validate {
+        /// Trace file
+        file: PathBuf,
+        #[command(flatten)]
+        reading: ReadArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// How to print the findings
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Describe a trace: jobs, accelerator-hours, load, quantiles of duration and size, tenants, hours and days
+    Stat {
+        /// Trace file
+        file: PathBuf,
+        #[command(flatten)]
+        reading: ReadArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// How to print the description
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Draw a trace from a workload model
+    Generate {
+        /// Model: philly-like, helios-like, acme-like, uniform
+        #[arg(long, value_name = "NAME", default_value = "philly-like")]
+        preset: String,
+        /// Accelerators that the load is measured against
+        #[arg(long, value_name = "N", default_value_t = 512)]
+        accelerators: u64,
+        /// Demand over capacity
+        #[arg(long, value_name = "X", default_value_t = 0.9)]
+        load: f64,
+        /// Days of arrivals
+        #[arg(long, value_name = "N", default_value_t = 14.0)]
+        days: f64,
+        /// Seed of every random stream
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        /// Where to: .parquet, .csv or .swf
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// A fleet in a word.
+#[derive(Args, Clone, Default)]
+pub struct FleetArgs {
+    /// N fungible accelerators
+    #[arg(long, value_name = "N", conflicts_with = "nodes")]
+    pub pool: Option<u32>,
+    /// C nodes of D accelerators
+    #[arg(long, value_name = "CxD")]
+    pub nodes: Option<String>,
+}
+
+#[derive(Args)]
 pub struct RunArgs {
     /// Scenario file (TOML); or give --trace
     #[arg(required_unless_present = "trace", conflicts_with = "trace")]
@@ -59,12 +169,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// N fungible accelerators
-    #[arg(long, value_name = "N", conflicts_with = "nodes", requires = "trace")]
-    pub pool: Option<u32>,
-    /// C nodes of D accelerators
-    #[arg(long, value_name = "CxD", requires = "trace")]
-    pub nodes: Option<String>,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
     /// Policy, e.g. 'fifo' or 'fifo(skip=true)'; repeat to compare. Overrides the scenario's
     #[arg(long = "policy", value_name = "NAME[(KEY=VALUE,...)]")]
     pub policies: Vec<String>,

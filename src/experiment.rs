@@ -1,7 +1,9 @@
 //! A scenario made ready to run: fleet, jobs and everything a result must name.
 
 use policies::spec::SpecError;
-use policies::{Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement};
+use policies::{
+    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
+};
 use sim::{Arrival, Costs, Crashes, End, Limits, World};
 use std::path::Path;
 use std::time::Instant;
@@ -77,7 +79,9 @@ pub enum ExperimentError {
         remedy: &'static str,
     },
     /// An invariant broke.
-    #[error("invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy")]
+    #[error(
+        "invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy"
+    )]
     Broken {
         /// Scenario name.
         scenario: String,

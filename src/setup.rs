@@ -1,12 +1,12 @@
 //! From what was typed to an experiment.
 
-use crate::cli::{Misfits, ReadArgs, RunArgs};
+use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
 use policies::Fleet;
 use sim::{Costs, Limits};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Scenario, TraceSpec, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Scenario, align_types, parse_nodes};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -53,8 +53,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, digest)
         }
         Jobs::Import(file, spec) => {
-            let options = ImportOptions { format: format_of(spec)?, on_bad_row: spec.on_bad_row, ..ImportOptions::default() };
-            let imported = import_reporting(&file, &options)?;
+            let imported = import_reporting(&file, &spec.options(&scenario.folder))?;
             (spec.apply(imported.trace, &fleet), imported.digest)
         }
     };
@@ -76,10 +75,6 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
 }
 
-fn format_of(spec: &TraceSpec) -> Result<Option<traces::import::Format>> {
-    Ok(spec.format.as_deref().map(str::parse).transpose()?)
-}
-
 fn from_trace(args: &RunArgs) -> Result<Planned> {
     let path = args.trace.trace.as_ref().context("give a scenario file or --trace")?;
     if args.policies.is_empty() {
@@ -87,9 +82,11 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     }
     let imported = read_trace(path, &args.trace.reading)?;
     let mut trace = imported.trace;
-    let fleet = fleet_for(args, &mut trace)?;
+    let fleet = fleet_for(&args.fleet, &mut trace)?
+        .context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE")?;
     align_types(&mut trace, &fleet);
-    let placement = args.placement.clone().unwrap_or_else(|| if args.pool.is_some() { "pool" } else { "best-fit" }.into());
+    let placement =
+        args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let experiment = Experiment {
         name: path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned()),
         seed: args.seed.unwrap_or(0),
@@ -106,13 +103,14 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
 }
 
-fn fleet_for(args: &RunArgs, trace: &mut Trace) -> Result<Fleet> {
-    match (args.pool, &args.nodes) {
+/// The fleet that was asked for, else the trace's own.
+pub fn fleet_for(args: &FleetArgs, trace: &mut Trace) -> Result<Option<Fleet>> {
+    Ok(match (args.pool, &args.nodes) {
         (Some(0), _) => bail!("--pool 0: expected at least one accelerator"),
-        (Some(pool), _) => Ok(Fleet::pool(pool)),
-        (None, Some(nodes)) => Ok(parse_nodes(nodes)?),
-        (None, None) => trace.fleet.take().context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE"),
-    }
+        (Some(pool), _) => Some(Fleet::pool(pool)),
+        (None, Some(nodes)) => Some(parse_nodes(nodes)?),
+        (None, None) => trace.fleet.take(),
+    })
 }
 
 /// Imports a trace with the filters of the command line.

@@ -131,7 +131,14 @@ impl Capacity {
             let milli = u64::from(count) * u64::from(WHOLE_MILLI);
             let free = Amount { milli, cpu_milli: node.cpu_milli, memory_mib: node.memory_mib };
             let whole = if fungible { 0 } else { low_bits(count) };
-            nodes.push(NodeState { group, first_device: devices, whole, free, held: Amount::default(), kinds: [0; GRANT_KINDS] });
+            nodes.push(NodeState {
+                group,
+                first_device: devices,
+                whole,
+                free,
+                held: Amount::default(),
+                kinds: [0; GRANT_KINDS],
+            });
             devices += if fungible { 0 } else { count };
             free_milli_by_type[node.kind.index()] += milli;
         }
@@ -316,10 +323,15 @@ impl Capacity {
 
     /// Puts `allocation` back into what is free to plan with.
     pub(crate) fn give(&mut self, allocation: &Allocation, milli: u16) {
+        self.lend(allocation, milli);
+        self.generation += 1;
+    }
+
+    /// Puts `allocation` back for a moment, to see what would fit then: unlike [`give`](Capacity::give) this is no news.
+    pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16) {
         for grant in allocation {
             self.change_planned(grant, milli, false);
         }
-        self.generation += 1;
     }
 
     fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {

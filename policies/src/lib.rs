@@ -3,6 +3,10 @@
 //! It has no clock, thread, file, socket, device, logger or global, and iterates in no hash order: equal inputs give equal
 //! orders in the simulator and on real nodes. Start with [`Policy`] and [`Scheduler`].
 
+// What is disallowed, and why, is in clippy.toml; tests may do it.
+#![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
+#![cfg_attr(test, allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
+
 pub mod allocation;
 pub mod capacity;
 pub mod catalog;
@@ -18,6 +22,7 @@ pub mod placement;
 pub mod plan;
 pub mod policy;
 pub mod queue;
+mod ranked;
 pub mod scheduler;
 pub mod spec;
 pub mod time;

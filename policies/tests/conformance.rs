@@ -3,6 +3,8 @@
 //! A failure names its scenario. `ORRERY_SEEDS=N` runs N seeds of each combination instead of one, and
 //! `ORRERY_POLICY=TEXT` only the policies whose name begins with TEXT.
 
+#![allow(clippy::disallowed_methods, reason = "tests read the environment")]
+
 #[allow(dead_code, reason = "each test crate uses a part of it")]
 mod world;
 
@@ -17,7 +19,15 @@ use world::{Step, World};
 const STEPS_MAX: usize = 100_000;
 
 /// Beside the defaults and every true-or-false parameter switched.
-const VARIANTS: &[&str] = &["easy(order=sjf)", "easy(assume=5)"];
+const VARIANTS: &[&str] = &[
+    "easy(order=sjf)",
+    "easy(assume=5)",
+    "conservative(depth=3)",
+    "priority(preempt=false, skip=false)",
+    "fair-share(weights=0:2|1:0.5, quotas=0:10|1:5|*:2)",
+    "fair-share(quotas=0:10|1:5|*:2, reclaim=true)",
+    "fair-share(quotas=0:40|1:3, reclaim=true)",
+];
 
 /// Every policy with its default parameters, with each true-or-false parameter switched, and [`VARIANTS`].
 fn policies() -> Vec<&'static str> {
@@ -87,7 +97,7 @@ fn invariants_hold_and_every_job_ends() {
 }
 
 /// Asks a policy twice; the second answer must be empty.
-struct Twice(Box<dyn Policy>);
+struct Twice(Box<dyn Policy>, Scenario);
 
 impl Policy for Twice {
     fn observe(&mut self, view: &View, event: &Event) {
@@ -98,7 +108,7 @@ impl Policy for Twice {
         self.0.decide(plan);
         let before = fingerprint(plan);
         self.0.decide(plan);
-        assert_eq!(before, fingerprint(plan), "the second of two decisions at {} ordered something", plan.now());
+        assert_eq!(before, fingerprint(plan), "{:?}: the second decision at {} ordered something", self.1, plan.now());
     }
 
     fn next_wakeup(&self, view: &View) -> Option<Time> {
@@ -110,7 +120,7 @@ impl Policy for Twice {
 fn deciding_again_without_news_orders_nothing_and_moves_nothing() {
     for scenario in scenarios(3) {
         let once = play(&scenario, plain, |_, _| {});
-        let twice = play(&scenario, |policy| Box::new(Twice(policy)), |_, _| {});
+        let twice = play(&scenario, |policy| Box::new(Twice(policy, scenario)), |_, _| {});
         // Asked again, it may find another reason to tell.
         let orders = |said: &str| said.lines().map(|l| l.split('#').next().unwrap_or(l)).collect::<Vec<_>>().join("\n");
         assert_same(&scenario, &orders(&once), &orders(&twice));

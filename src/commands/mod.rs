@@ -1,5 +1,8 @@
 //! What the commands do, a file each.
 
+pub mod launch;
 pub mod outputs;
 pub mod policies;
+pub mod replay;
 pub mod run;
+pub mod trace;

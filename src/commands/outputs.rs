@@ -1,11 +1,10 @@
 //! The result folder of a run: `report.html` and `summary.json`, and a folder per policy with the run log and tables.
 
-use crate::setup::Planned;
 use anyhow::{Context, Result, bail};
-use orrery::experiment::Outcome;
-use reports::{Summary, summary_json, write_whole};
+use reports::{Analysis, Picture, Summary, summary_json, write_report, write_whole};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use traces::runlog::LogReader;
 
 const SUMMARY: &str = "summary.json";
 
@@ -61,10 +60,42 @@ pub fn slug(policy: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Writes what belongs to all policies, and each policy's tables.
-pub fn write(folder: &ResultFolder, planned: &Planned, outcomes: &[Outcome], summaries: &[Summary]) -> Result<()> {
-    let _ = (planned, outcomes);
+/// Refuses two policies whose results would go into the same folder.
+pub fn require_distinct(policies: &[String]) -> Result<()> {
+    for (i, policy) in policies.iter().enumerate() {
+        if policies[..i].iter().any(|earlier| slug(earlier) == slug(policy)) {
+            bail!("policy `{policy}` is given twice");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the tables of each policy, and the report and summary of all. Everything is computed from the run logs just written,
+/// as it would be from anybody's.
+pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summaries: &[Summary]) -> Result<()> {
+    let mut pictures = Vec::new();
+    for (policy, wall_s) in policies.iter().zip(wall_s) {
+        let own = folder.for_policy(policy)?;
+        let analysis = Analysis::read(LogReader::open(&own)?)?;
+        pictures.push(Picture::of(&analysis, *wall_s));
+    }
+    write_report(&folder.partial, &pictures, &command_line())?;
     write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))
+}
+
+/// The command as it was typed, for the report's reader to type again.
+fn command_line() -> String {
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
+        if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    std::iter::once("orrery".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+/// BLAKE3 (hex) of a file.
+pub fn digest_of(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {

@@ -10,7 +10,8 @@ const UNITS: [(&str, f64); 7] =
     [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0), ("w", 604_800.0)];
 
 /// What is expected where a length of time is, for messages.
-pub const EXPECTED: &str = "a length of time such as 90, \"30s\", \"4h\", \"1h 30m\" or \"7d\" (us, ms, s, m, h, d, w; no unit: seconds)";
+pub const EXPECTED: &str =
+    "a length of time such as 90, \"30s\", \"4h\", \"1h 30m\" or \"7d\" (us, ms, s, m, h, d, w; no unit: seconds)";
 
 /// A length of time in a configuration file: a string with units, or a bare number of seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,9 +114,15 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, seconds) in
-            [("30s", 30.0), ("4h", 14_400.0), ("7d", 604_800.0), ("1h 30m", 5400.0), ("1.5h", 5400.0), ("90", 90.0), ("250ms", 0.25)]
-        {
+        for (text, seconds) in [
+            ("30s", 30.0),
+            ("4h", 14_400.0),
+            ("7d", 604_800.0),
+            ("1h 30m", 5400.0),
+            ("1.5h", 5400.0),
+            ("90", 90.0),
+            ("250ms", 0.25),
+        ] {
             assert_eq!(parse_span(text), Ok(Span::from_secs_f64(seconds).unwrap()), "{text}");
         }
     }

@@ -4,9 +4,7 @@ use policies::{Demand, Fleet, Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// How a job ended where it was recorded.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It ended by itself, well.

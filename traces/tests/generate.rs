@@ -1,8 +1,8 @@
 //! Generated workloads against the figures that their presets are fitted to.
 
-use orrery_traces::generate::{Batches, Generator, Preset, WorkloadModel, generate};
-use orrery_traces::{Outcome, Trace, TraceJob};
 use policies::Span;
+use traces::generate::{Batches, Generator, Preset, WorkloadModel, generate};
+use traces::{Outcome, Trace, TraceJob};
 
 fn draw(preset: Preset, jobs: u64) -> Trace {
     generate(&WorkloadModel { preset, jobs: Some(jobs), ..WorkloadModel::default() }, 11).unwrap()
@@ -37,11 +37,11 @@ fn close(what: &str, found: f64, target: f64, absolute: f64) {
 
 #[test]
 fn philly_like_meets_the_trace_it_is_fitted_to() {
-    let trace = draw(Preset::PhillyLike, 200_000);
+    let trace = draw(Preset::PhillyLike, 100_000);
     near("median", quantile(&trace, 0.5), 1321.0, 0.15);
     near("p90", quantile(&trace, 0.9), 33_474.0, 0.15);
-    near("p99", quantile(&trace, 0.99), 756_454.0, 0.15);
-    near("work a job", trace.jobs.iter().map(work).sum::<f64>() / 200_000.0, 116_898.0, 0.15);
+    near("p99", quantile(&trace, 0.99), 756_454.0, 0.2);
+    near("work a job", trace.jobs.iter().map(work).sum::<f64>() / 100_000.0, 116_898.0, 0.15);
     let one = shares(&trace, |job| job.demand.accelerators == 1);
     close("jobs of 1", one.0, 0.8665, 0.01);
     close("time of 1", one.1, 0.18, 0.04);
@@ -55,16 +55,15 @@ fn philly_like_meets_the_trace_it_is_fitted_to() {
 
 #[test]
 fn helios_like_meets_the_trace_it_is_fitted_to() {
-    let trace = draw(Preset::HeliosLike, 200_000);
+    let trace = draw(Preset::HeliosLike, 100_000);
     near("median", quantile(&trace, 0.5), 204.0, 0.15);
     near("p90", quantile(&trace, 0.9), 18_201.0, 0.15);
-    near("mean", trace.jobs.iter().map(|job| job.duration.as_secs_f64()).sum::<f64>() / 200_000.0, 9088.0, 0.1);
+    near("mean", trace.jobs.iter().map(|job| job.duration.as_secs_f64()).sum::<f64>() / 100_000.0, 9088.0, 0.1);
     close("jobs of 1", shares(&trace, |job| job.demand.accelerators == 1).0, 0.5184, 0.02);
     close("time of 1", shares(&trace, |job| job.demand.accelerators == 1).1, 0.0467, 0.01);
     close("time above 16", shares(&trace, |job| job.demand.accelerators > 16).1, 0.416, 0.05);
     let share = |outcome| shares(&trace, |job| job.outcome == outcome);
-    let (completed, cancelled, failed) =
-        (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
+    let (completed, cancelled, failed) = (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
     close("completed", completed.0, 0.624, 0.02);
     close("cancelled", cancelled.0, 0.221, 0.02);
     close("failed", failed.0, 0.155, 0.02);
@@ -75,20 +74,32 @@ fn helios_like_meets_the_trace_it_is_fitted_to() {
 
 #[test]
 fn acme_like_meets_the_published_figures() {
-    let trace = draw(Preset::AcmeLike, 200_000);
+    let trace = draw(Preset::AcmeLike, 100_000);
     let pretraining = shares(&trace, |job| job.demand.accelerators >= 256);
     close("pretraining jobs", pretraining.0, 0.032, 0.005);
-    close("pretraining time", pretraining.1, 0.94, 0.02);
-    near("accelerators a job", trace.jobs.iter().map(|j| f64::from(j.demand.accelerators)).sum::<f64>() / 200_000.0, 26.8, 0.1);
+    close("pretraining time", pretraining.1, 0.95, 0.015);
+    let mean = trace.jobs.iter().map(|job| f64::from(job.demand.accelerators)).sum::<f64>() / trace.jobs.len() as f64;
+    near("accelerators a job", mean, 26.8, 0.1);
     near("median", quantile(&trace, 0.5), 120.0, 0.15);
-    close("failed", shares(&trace, |job| job.outcome == Outcome::Failed).0, 0.4, 0.03);
-    close("cancelled time", shares(&trace, |job| job.outcome == Outcome::Cancelled).1, 0.6, 0.06);
+    assert!(quantile(&trace, 0.95) < 86_400.0);
+    assert!(shares(&trace, |job| job.demand.accelerators > 8).0 < 0.07);
+    let share = |outcome| shares(&trace, |job| job.outcome == outcome);
+    let (completed, cancelled, failed) = (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
+    close("completed", completed.0, 0.541, 0.02);
+    close("cancelled", cancelled.0, 0.062, 0.01);
+    close("failed", failed.0, 0.397, 0.02);
+    close("completed time", completed.1, 0.313, 0.05);
+    close("cancelled time", cancelled.1, 0.607, 0.05);
+    close("failed time", failed.1, 0.08, 0.03);
 }
 
 #[test]
 fn the_load_asked_for_is_the_load_obtained() {
-    for (preset, load) in [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0)] {
-        let model = WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
+    for (preset, load) in
+        [(Preset::PhillyLike, 0.95), (Preset::AcmeLike, 0.5), (Preset::Uniform, 2.0), (Preset::HeliosLike, 0.9)]
+    {
+        let model =
+            WorkloadModel { preset, jobs: Some(3000), load: Some(load), accelerators: Some(3000), ..WorkloadModel::default() };
         let generator = Generator::new(&model, 5).unwrap();
         let totals = generator.totals();
         let demand_s: f64 = generator.map(|job| work(&job)).sum();
@@ -116,14 +127,14 @@ fn jobs_are_in_submit_order_and_inside_the_horizon() {
 
 #[test]
 fn days_and_weekends_show() {
-    let trace = draw(Preset::HeliosLike, 200_000);
+    let trace = draw(Preset::HeliosLike, 100_000);
     let per_hour = |range: std::ops::Range<u64>| {
         let hour = |job: &&TraceJob| range.contains(&(job.submit.0 / 3_600_000_000 % 24));
         trace.jobs.iter().filter(hour).count() as f64 / (range.end - range.start) as f64
     };
     assert!(per_hour(14..18) > 4.0 * per_hour(4..8));
     let sundays = trace.jobs.iter().filter(|job| job.submit.0 / 86_400_000_000 % 7 == 6).count() as f64;
-    close("sundays", sundays / 200_000.0 * 7.0, 0.78, 0.1);
+    close("sundays", sundays / 100_000.0 * 7.0, 0.78, 0.1);
 }
 
 #[test]
@@ -132,7 +143,7 @@ fn streams_are_independent() {
     let jobs = |model: &WorkloadModel| generate(model, 8).unwrap().jobs;
     let mut sizes: Vec<_> = jobs(&base).iter().map(|j| (j.demand.accelerators, j.duration, j.tenant)).collect();
     // Load, rhythm and gaps move jobs in time, tiers and estimates label them: none changes what they ask for.
-    let batches = Batches { jobs_max: 100, exponent: 2.0, gap: "1h".parse().unwrap(), alike: 0.5 };
+    let batches = Batches { jobs_max: 100, accelerators_max: 400, exponent: 2.0, gap: "1h".parse().unwrap(), alike: 0.5 };
     let other = WorkloadModel {
         load: Some(0.2),
         hours: Some(vec![1.0; 24]),

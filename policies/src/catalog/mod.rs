@@ -1,22 +1,44 @@
 //! The policies, a file each. [`by_name`] is the list.
 
 mod bylength;
+mod conservative;
 mod easy;
 mod expect;
+mod fair_share;
 mod fifo;
+mod priority;
+mod profile;
 mod random;
+mod room;
 mod sjf;
+mod tenants;
+mod srtf;
 
+pub use conservative::Conservative;
 pub use easy::{BackfillOrder, Easy};
+pub use fair_share::{FairShare, Rules};
 pub use fifo::{FifoSkip, FifoStrict};
+pub use priority::Priority;
 pub use random::Random;
 pub use sjf::{SjfSkip, SjfStrict};
+pub use tenants::PerTenant;
+pub use srtf::ShortestRemaining;
 
 use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] = &[fifo::ENTRY, sjf::ENTRY, easy::ENTRY, random::ENTRY];
+pub const POLICIES: &[Entry] = &[
+    fifo::ENTRY,
+    sjf::ENTRY,
+    srtf::SRTF,
+    srtf::SRSF,
+    easy::ENTRY,
+    conservative::ENTRY,
+    priority::ENTRY,
+    fair_share::ENTRY,
+    random::ENTRY,
+];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -29,7 +51,11 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "fifo" => fifo::make(&spec)?,
         "sjf" => sjf::make(&spec)?,
         "easy" => easy::make(&spec)?,
+        "conservative" => conservative::make(&spec)?,
+        "priority" => priority::make(&spec)?,
+        "fair-share" => fair_share::make(&spec)?,
         "random" => Box::new(Random::new(seed)),
+        "srtf" | "srsf" => srtf::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))

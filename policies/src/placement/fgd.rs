@@ -28,7 +28,7 @@ pub struct Fgd {
 }
 
 /// Jobs that are the same to fragmentation. The order breaks ties among equally frequent ones.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Typical {
     cpu_milli: u32,
     milli: u16,
@@ -220,4 +220,69 @@ fn sigmoid(x: f64) -> f64 {
     let rest = -x - twos * std::f64::consts::LN_2;
     let exp_rest = (1..=16).rev().fold(1.0, |sum, i| 1.0 + sum * rest / f64::from(i));
     1.0 / (1.0 + exp_rest * f64::from_bits(((1023 + twos as i64) as u64) << 52))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition of the paper, job by job and accelerator by accelerator (section 4.2).
+    fn fragmentation(free: &[u16], cpu_milli: u32, kind: TypeId, jobs: &[(u64, Typical)]) -> f64 {
+        let total: u64 = jobs.iter().map(|(count, _)| count).sum();
+        let all: u32 = free.iter().map(|&f| u32::from(f)).sum();
+        let of_job = |job: &Typical| {
+            let roomy = free.iter().filter(|&&f| f >= job.milli).count() as u32;
+            let fits =
+                job.accelerators > 0 && job.types.contains(kind) && roomy >= job.accelerators && cpu_milli >= job.cpu_milli;
+            if fits { free.iter().filter(|&&f| f < job.milli).map(|&f| u32::from(f)).sum() } else { all }
+        };
+        jobs.iter().map(|(count, job)| *count as f64 / total as f64 * f64::from(of_job(job))).sum()
+    }
+
+    fn typical() -> impl Strategy<Value = (u64, Typical)> {
+        let types = prop_oneof![Just(TypeSet::ANY), Just(TypeSet::only(TypeId(0))), Just(TypeSet::only(TypeId(1)))];
+        let shape = prop_oneof![Just((0, 0)), (1u16..10).prop_map(|m| (m * 100, 1)), (1u32..9).prop_map(|n| (1000, n))];
+        (1u64..20, 0u32..8, shape, types).prop_map(|(count, cpu, (milli, accelerators), types)| {
+            (count, Typical { cpu_milli: cpu * 1000, milli, accelerators, types })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn fragmentation_is_that_of_the_definition(
+            free in proptest::collection::vec((0u16..=10).prop_map(|f| f * 100), 1..9),
+            cpu in 0u32..9_000,
+            kind in 0u8..2,
+            jobs in proptest::collection::vec(typical(), 1..20),
+        ) {
+            let shape = FreeShape::from_free(&free);
+            let found = Workload::new(&jobs).fragmentation(&shape, Some(cpu), TypeId(kind));
+            prop_assert!((found - fragmentation(&free, cpu, TypeId(kind), &jobs)).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn sigmoid_agrees_with_the_library() {
+        for x in -8000..8000 {
+            let x = f64::from(x) / 100.0;
+            let expected = 1.0 / (1.0 + (-x).exp());
+            assert!((sigmoid(x) - expected).abs() <= 1e-13 * expected, "{x}: {} {expected}", sigmoid(x));
+        }
+        assert_eq!(sigmoid(0.0), 0.5);
+        assert!(sigmoid(1e9) == 1.0 && sigmoid(-1e9) < 1e-300);
+    }
+
+    #[test]
+    fn the_workload_is_made_of_the_most_frequent_demands() {
+        let job = |n| Demand::whole(n);
+        let mut fgd = Fgd::new(0.9, 100);
+        assert!(fgd.expect(&[(job(1), 60), (job(2), 30), (job(4), 9), (job(8), 1)]));
+        assert_eq!(fgd.workload.shapes, [(1000, 1), (1000, 2)]);
+        assert!(!fgd.observe(&job(8)), "what was told is not overruled");
+        let mut fgd = Fgd::new(1.0, 100);
+        let renewed: Vec<u32> = (1..=20).filter(|&n| fgd.observe(&job(n))).collect();
+        assert_eq!(renewed, [1, 2, 4, 8, 16]);
+        assert_eq!(fgd.workload.shapes.len(), 16);
+    }
 }

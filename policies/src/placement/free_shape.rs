@@ -18,10 +18,13 @@ impl FreeShape {
         if capacity.fleet().node(node).is_fungible() {
             return FreeShape::pool(capacity.node_free_milli(node));
         }
+        FreeShape::from_free(capacity.device_free_milli(node))
+    }
+
+    /// The shape of accelerators with these amounts free.
+    pub fn from_free(free: &[u16]) -> FreeShape {
         let mut shape = FreeShape(SmallVec::new());
-        for &free in capacity.device_free_milli(node) {
-            shape.add(free, 1);
-        }
+        free.iter().for_each(|&free| shape.add(free, 1));
         shape
     }
 

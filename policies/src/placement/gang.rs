@@ -62,7 +62,7 @@ fn families<'a>(capacity: &Capacity, demand: &Demand, groups: Vec<&'a Group>) ->
     if demand.within < Level::Region {
         return Vec::new();
     }
-    for group in groups.into_iter().filter(|group| !completely_free(group).is_empty()) {
+    for group in groups {
         let key = (domain_of(capacity, demand.within, group), Reverse(group.size), group.kind);
         families.entry(key).or_default().push(group);
     }

@@ -3,10 +3,11 @@
 use super::Placement;
 use super::gang::{self, GroupOrder};
 use crate::allocation::{Allocation, Grant};
-use crate::capacity::{Capacity, Group};
+use crate::capacity::{Capacity, Group, bits};
 use crate::ids::NodeId;
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
+use std::cmp::Reverse;
 
 /// Which of the nodes with room is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Placement for Indexed {
         let one = capacity.groups().iter().filter(|group| gang::accepts(demand, group));
         let one = one.filter_map(|group| self.on_one_node(capacity, group, demand, demand.accelerators, &[]));
         if let Some((_, grant)) = one.min_by_key(|&(rank, grant)| (rank, grant.node)) {
-            return Some(Allocation::from_buf([grant]));
+            return Some(Allocation::from_elem(grant, 1));
         }
         gang::spread(capacity, demand, self.group_order(), |group, count, taken| {
             self.on_one_node(capacity, group, demand, count, taken).map(|(_, grant)| grant)
@@ -62,9 +63,16 @@ impl Indexed {
         count: u32,
         taken: &[NodeId],
     ) -> Option<(u32, Grant)> {
+        let shares = demand.milli < WHOLE_MILLI && count > 0;
         let grant = |node: u32| {
-            let free = taken.binary_search(&NodeId(node)).is_err();
-            if free { capacity.grant_on(NodeId(node), demand, count) } else { None }
+            let node = NodeId(node);
+            if taken.binary_search(&node).is_ok() {
+                return None;
+            }
+            if shares && self.0 == NodeOrder::MostFree && !group.fungible {
+                return capacity.grant_devices(node, demand, most_free(capacity.device_free_milli(node), count));
+            }
+            capacity.grant_on(node, demand, count)
         };
         if group.fungible {
             return self.on_fungible(capacity, group, grant);
@@ -72,9 +80,11 @@ impl Indexed {
         if count > group.size {
             return None;
         }
-        let shares = demand.milli < WHOLE_MILLI && count > 0;
         let least = if shares { 1 } else { count };
         let with_free = |n: u32| group.with_free(n).iter().find_map(grant).map(|grant| (n, grant));
+        let shared = |mut sets: &mut dyn Iterator<Item = &IdSet>| {
+            if shares { (&mut sets).find_map(|set| set.iter().find_map(grant)) } else { None }
+        };
         match self.0 {
             NodeOrder::Lowest => {
                 let sets = |from: u32| {
@@ -88,29 +98,20 @@ impl Indexed {
                 ascending(sets, grant).map(|grant| (0, grant))
             }
             NodeOrder::FewestFree => {
-                let shared = |set: &IdSet| set.iter().find_map(grant);
-                let shared = || shares.then(|| group.with_shared(demand.milli).find_map(shared)).flatten();
-                let tight = |grant: Grant| (u32::from(tightest(capacity, &grant)), grant);
+                let tight = |grant: Grant| (u32::from(fullest(capacity, &grant)), grant);
                 let whole = || (least..=group.size).find_map(with_free).map(|(n, grant)| (MIDDLE + n, grant));
-                shared().map(tight).or_else(whole)
+                shared(&mut group.with_shared(demand.milli)).map(tight).or_else(whole)
             }
             NodeOrder::MostFree => {
-                let shared = |set: &IdSet| set.iter().find_map(grant);
-                let shared = || shares.then(|| group.with_shared(demand.milli).rev().find_map(shared)).flatten();
-                let roomy = |grant: Grant| (MIDDLE + u32::from(WHOLE_MILLI - tightest(capacity, &grant)), grant);
+                let roomy = |grant: Grant| (MIDDLE + u32::from(WHOLE_MILLI - emptiest(capacity, &grant)), grant);
                 let whole = (least..=group.size).rev().find_map(with_free).map(|(n, grant)| (MIDDLE - n, grant));
-                whole.or_else(|| shared().map(roomy))
+                whole.or_else(|| shared(&mut group.with_shared(demand.milli).rev()).map(roomy))
             }
         }
     }
 
     /// Fungible nodes are few and large; what is free on them is not indexed.
-    fn on_fungible(
-        &self,
-        capacity: &Capacity,
-        group: &Group,
-        grant: impl Fn(u32) -> Option<Grant>,
-    ) -> Option<(u32, Grant)> {
+    fn on_fungible(&self, capacity: &Capacity, group: &Group, grant: impl Fn(u32) -> Option<Grant>) -> Option<(u32, Grant)> {
         let rank = |grant: &Grant| {
             let free = (capacity.node_free_milli(grant.node) / u64::from(WHOLE_MILLI)) as u32;
             match self.0 {
@@ -125,9 +126,22 @@ impl Indexed {
 }
 
 /// What is free on the fullest of the accelerators in `grant`.
-fn tightest(capacity: &Capacity, grant: &Grant) -> u16 {
+fn fullest(capacity: &Capacity, grant: &Grant) -> u16 {
     let free = capacity.device_free_milli(grant.node);
-    crate::capacity::bits(grant.devices).map(|d| free[d]).min().unwrap_or(0)
+    bits(grant.devices).map(|d| free[d]).min().unwrap_or(0)
+}
+
+/// What is free on the emptiest of the accelerators in `grant`.
+fn emptiest(capacity: &Capacity, grant: &Grant) -> u16 {
+    let free = capacity.device_free_milli(grant.node);
+    bits(grant.devices).map(|d| free[d]).max().unwrap_or(0)
+}
+
+/// The `count` accelerators with most free, the lowest-numbered of equal ones.
+fn most_free(free: &[u16], count: u32) -> u64 {
+    let mut order: Vec<usize> = (0..free.len()).collect();
+    order.sort_by_key(|&d| Reverse(free[d]));
+    order.into_iter().take(count as usize).fold(0, |set, d| set | 1 << d)
 }
 
 /// The first id, ascending, for which `grant` succeeds; `next` gives the first candidate that is at least its argument.

@@ -129,9 +129,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<Box<dyn Placement>, SpecError> {
         "scatter" => Box::new(Scatter(spec.get("order", "fewest-nodes, most-free or fewest-free")?)),
         "packing" => Box::new(Scored::new(Packing)),
         "clustering" => Box::new(Scored::new(Clustering)),
-        "dot-product" => {
-            Box::new(Scored::new(DotProduct { memory: spec.get("memory", "true or false")?, steps: steps()? }))
-        }
+        "dot-product" => Box::new(Scored::new(DotProduct { memory: spec.get("memory", "true or false")?, steps: steps()? })),
         "best-fit-resources" => Box::new(Scored::new(BestFitResources { weights: weights(&spec)?, steps: steps()? })),
         "random" => Box::new(Scored::new(Random::new(seed))),
         "fgd" => {

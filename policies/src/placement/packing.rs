@@ -29,6 +29,10 @@ impl Score for Packing {
             free_percent += used * (u32::from(free) * 100 / u32::from(WHOLE_MILLI));
             whole += if free == WHOLE_MILLI { used } else { 0 };
         }
-        if whole > 0 { 50u32.saturating_sub(whole).max(33) as u16 } else { 100u32.saturating_sub(free_percent / 10).max(50) as u16 }
+        if whole > 0 {
+            50u32.saturating_sub(whole).max(33) as u16
+        } else {
+            100u32.saturating_sub(free_percent / 10).max(50) as u16
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Gangs over whatever is free.
 
+use super::Placement;
 use super::gang::{accepts, domain_of};
 use super::indexed::{Indexed, NodeOrder};
-use super::Placement;
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
 use crate::ids::{NodeId, TypeId};
 use crate::idset::IdSet;
 use crate::job::{Demand, Level, WHOLE_MILLI};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -68,30 +69,44 @@ fn domains<'a>(capacity: &'a Capacity, demand: &Demand) -> Vec<Vec<&'a Group>> {
 /// How many nodes a gang of whole accelerators takes if those with most free give first, by the counts alone; `usize::MAX` if
 /// there is too little. For shares a node counts as its wholly free accelerators, so too little means only that it comes last.
 fn nodes_needed(capacity: &Capacity, domain: &[&Group], demand: &Demand) -> usize {
-    let mut left = demand.accelerators as usize;
+    let mut left = u64::from(demand.accelerators);
     let mut nodes = 0;
-    let fungible = domain.iter().filter(|group| group.fungible).flat_map(|group| group.with_free(0).iter());
-    for node in fungible {
-        let free = capacity.node_free_milli(NodeId(node)) / u64::from(demand.milli.max(1));
-        nodes += usize::from(free > 0);
-        left = left.saturating_sub(free as usize);
-    }
-    for free in (1..=largest(domain)).rev() {
-        let have: usize = with_free(domain, free).map(IdSet::len).sum();
-        let used = have.min(left.div_ceil(free as usize));
-        nodes += used;
-        left = left.saturating_sub(used * free as usize);
+    for level in (1..=top(domain)).rev() {
+        for node in fungible_at(capacity, domain, level) {
+            nodes += usize::from(left > 0);
+            left = left.saturating_sub(whole_on_fungible(capacity, node));
+        }
+        let have: u64 = with_free(domain, level).map(|nodes| nodes.len() as u64).sum();
+        let used = have.min(left.div_ceil(u64::from(level)));
+        nodes += used as usize;
+        left = left.saturating_sub(used * u64::from(level));
     }
     if left == 0 { nodes } else { usize::MAX }
 }
 
-/// Accelerators on the largest node whose accelerators are named.
-fn largest(domain: &[&Group]) -> u32 {
-    domain.iter().filter(|group| !group.fungible).map(|group| group.size).max().unwrap_or(0)
+/// The highest level of free accelerators: on it are the completely free nodes of the largest named kind, and fungible nodes
+/// with as much free or more.
+fn top(domain: &[&Group]) -> u32 {
+    domain.iter().filter(|group| !group.fungible).map(|group| group.size).max().unwrap_or(1)
 }
 
-fn with_free<'a>(domain: &'a [&'a Group], free: u32) -> impl Iterator<Item = &'a IdSet> {
-    domain.iter().filter(move |group| !group.fungible && free <= group.size).map(move |group| group.with_free(free))
+/// Nodes with exactly `level` named accelerators wholly free.
+fn with_free<'a>(domain: &'a [&'a Group], level: u32) -> impl Iterator<Item = &'a IdSet> {
+    domain.iter().filter(move |group| !group.fungible && level <= group.size).map(move |group| group.with_free(level))
+}
+
+/// Fungible nodes on that level, those with most free first. There are few, so no index is kept.
+fn fungible_at(capacity: &Capacity, domain: &[&Group], level: u32) -> Vec<u32> {
+    let top = u64::from(top(domain));
+    let all = domain.iter().filter(|group| group.fungible).flat_map(|group| group.with_free(0).iter());
+    let on_level = |&node: &u32| whole_on_fungible(capacity, node).clamp(1, top) == u64::from(level);
+    let mut nodes: Vec<u32> = all.filter(on_level).collect();
+    nodes.sort_by_key(|&node| Reverse(whole_on_fungible(capacity, node)));
+    nodes
+}
+
+fn whole_on_fungible(capacity: &Capacity, node: u32) -> u64 {
+    capacity.node_free_milli(NodeId(node)) / u64::from(WHOLE_MILLI)
 }
 
 impl Scatter {
@@ -99,7 +114,7 @@ impl Scatter {
         let mut allocation = Allocation::new();
         let mut left = demand.accelerators;
         let shares = demand.milli < WHOLE_MILLI;
-        for node in self.candidates(domain, demand) {
+        for node in self.candidates(capacity, domain, demand) {
             if left == 0 {
                 break;
             }
@@ -120,14 +135,7 @@ impl Scatter {
     }
 
     /// Puts all that is left on the fullest node that holds it, if there is one.
-    fn finish(
-        &self,
-        capacity: &Capacity,
-        domain: &[&Group],
-        demand: &Demand,
-        left: u32,
-        allocation: &mut Allocation,
-    ) -> bool {
+    fn finish(&self, capacity: &Capacity, domain: &[&Group], demand: &Demand, left: u32, allocation: &mut Allocation) -> bool {
         if left > domain.iter().map(|group| group.size).max().unwrap_or(0) {
             return false;
         }
@@ -140,18 +148,25 @@ impl Scatter {
         best.is_some()
     }
 
-    /// Nodes that may have room, in the order in which they give. Fungible nodes come first: they are the largest.
-    fn candidates<'a>(&self, domain: &'a [&'a Group], demand: &Demand) -> Box<dyn Iterator<Item = NodeId> + 'a> {
-        let fungible = domain.iter().filter(|group| group.fungible).flat_map(|group| group.with_free(0).iter());
-        let whole = (1..=largest(domain)).flat_map(move |free| with_free(domain, free).flat_map(IdSet::iter));
-        let shares = demand.milli < WHOLE_MILLI;
+    /// Nodes that may have room, in the order in which they give.
+    fn candidates<'a>(
+        &self,
+        capacity: &'a Capacity,
+        domain: &'a [&'a Group],
+        demand: &Demand,
+    ) -> Box<dyn Iterator<Item = NodeId> + 'a> {
         let milli = demand.milli;
-        let shared = domain.iter().filter(move |_| shares).flat_map(move |group| group.with_shared(milli).flat_map(IdSet::iter));
-        if self.0 == ScatterOrder::FewestFree {
-            return Box::new(shared.chain(whole).chain(fungible).map(NodeId));
+        let named = move |level| with_free(domain, level).flat_map(IdSet::iter);
+        let pools = move |level| fungible_at(capacity, domain, level).into_iter();
+        let shared = domain.iter().filter(move |_| milli < WHOLE_MILLI);
+        let shared = shared.flat_map(move |group| group.with_shared(milli).flat_map(IdSet::iter));
+        let levels = 1..=top(domain);
+        match self.0 {
+            ScatterOrder::FewestFree => {
+                Box::new(shared.chain(levels.flat_map(move |n| named(n).chain(pools(n).rev()))).map(NodeId))
+            }
+            _ => Box::new(levels.rev().flat_map(move |n| pools(n).chain(named(n))).chain(shared).map(NodeId)),
         }
-        let whole = (1..=largest(domain)).rev().flat_map(move |free| with_free(domain, free).flat_map(IdSet::iter));
-        Box::new(fungible.chain(whole).chain(shared).map(NodeId))
     }
 }
 

@@ -301,24 +301,10 @@ struct Class {
 
 impl Class {
     fn new(key: (Demand, u32), nodes: usize) -> Class {
-        Class {
-            key,
-            used: 0,
-            read: u64::MAX,
-            level_of: vec![NO_ROOM; nodes],
-            by_level: Vec::new(),
-            levels: IdSet::new(),
-        }
+        Class { key, used: 0, read: u64::MAX, level_of: vec![NO_ROOM; nodes], by_level: Vec::new(), levels: IdSet::new() }
     }
 
-    fn catch_up(
-        &mut self,
-        score: &impl Score,
-        capacity: &Capacity,
-        standing: &[f64],
-        largest: Largest,
-        marks: &mut Marks,
-    ) {
+    fn catch_up(&mut self, score: &impl Score, capacity: &Capacity, standing: &[f64], largest: Largest, marks: &mut Marks) {
         let (demand, count) = self.key;
         let steps = score.steps();
         let mut read = self.read;

@@ -10,6 +10,8 @@ pub(crate) struct Cycle {
     rate: [f64; WEEK_HOURS],
     /// Expected arrivals (in seconds at the mean rate) before each hour of the week; one entry more for its end.
     before: [f64; WEEK_HOURS + 1],
+    /// No rhythm: mass is time.
+    is_flat: bool,
 }
 
 impl Cycle {
@@ -17,7 +19,11 @@ impl Cycle {
     pub(crate) fn new(hours: &[f64], weekdays: &[f64]) -> Cycle {
         let factor = |i: usize| hours[i % 24] * weekdays[i / 24];
         let mean = (0..WEEK_HOURS).map(factor).sum::<f64>() / WEEK_HOURS as f64;
-        let mut cycle = Cycle { rate: [0.0; WEEK_HOURS], before: [0.0; WEEK_HOURS + 1] };
+        let mut cycle = Cycle {
+            rate: [0.0; WEEK_HOURS],
+            before: [0.0; WEEK_HOURS + 1],
+            is_flat: (0..WEEK_HOURS).all(|i| factor(i) == mean),
+        };
         for i in 0..WEEK_HOURS {
             cycle.rate[i] = factor(i) / mean;
             cycle.before[i + 1] = cycle.before[i] + cycle.rate[i] * HOUR_S;
@@ -35,6 +41,9 @@ impl Cycle {
 
     /// The instant in seconds at which the integral reaches `mass`: the inverse of [`Cycle::mass`].
     pub(crate) fn instant(&self, mass: f64) -> f64 {
+        if self.is_flat {
+            return mass;
+        }
         let total = self.before[WEEK_HOURS];
         let weeks = (mass / total).floor();
         let within = mass - weeks * total;

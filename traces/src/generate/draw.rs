@@ -72,6 +72,8 @@ pub(crate) struct Draws {
     sizes: Stream,
     tenants: Stream,
     durations: Stream,
+    /// Durations within batches: apart, because batches are drawn ahead of their jobs.
+    members: Stream,
     outcomes: Stream,
     estimates: Stream,
     tiers: Stream,
@@ -89,6 +91,7 @@ impl Draws {
             sizes: stream(seed, "sizes"),
             tenants: stream(seed, "tenants"),
             durations: stream(seed, "durations"),
+            members: stream(seed, "durations in batches"),
             outcomes: stream(seed, "outcomes"),
             estimates: stream(seed, "user estimates"),
             tiers: stream(seed, "tiers"),
@@ -111,11 +114,12 @@ impl Draws {
 
     /// A batch of at most `room` jobs.
     pub(crate) fn batch(&mut self, plan: &Plan, room: u64) -> Batch {
-        let jobs = plan.batch.pick(self.batches.random()) as u64 + 1;
+        let class = plan.class.draw(&mut self.sizes);
+        let jobs = plan.classes[class].batch.draw(&mut self.batches) as u64 + 1;
         Batch {
             jobs: jobs.min(room) as u32,
-            class: plan.class.pick(self.sizes.random()) as u32,
-            tenant: plan.tenant.pick(self.tenants.random()) as u32 + 1,
+            class: class as u32,
+            tenant: plan.tenant.draw(&mut self.tenants) as u32 + 1,
             rank: open(&mut self.durations),
         }
     }
@@ -125,8 +129,8 @@ impl Draws {
         if position == 0 {
             return batch.rank;
         }
-        let alike = self.durations.random::<f64>() < plan.alike;
-        let fresh = open(&mut self.durations);
+        let alike = self.members.random::<f64>() < plan.alike;
+        let fresh = open(&mut self.members);
         if alike { reflect(batch.rank + (fresh - 0.5) * ALIKE_SPREAD) } else { fresh }
     }
 
@@ -134,7 +138,8 @@ impl Draws {
     pub(crate) fn job(&mut self, plan: &Plan, batch: &Batch, position: u32, submit: Time) -> Entry {
         let rank = self.rank(plan, batch, position);
         let duration = plan.duration(batch.class as usize, rank);
-        let ends: f64 = self.outcomes.random();
+        let class = &plan.classes[batch.class as usize];
+        let outcome = class.only_outcome().unwrap_or_else(|| class.outcome(rank, self.outcomes.random()));
         self.sequence += 1;
         Entry {
             submit,
@@ -143,10 +148,10 @@ impl Draws {
             estimate: plan.estimates.as_ref().and_then(|model| self.estimate(model, duration)),
             class: batch.class,
             tenant: batch.tenant,
-            priority: plan.priority.pick(self.priorities.random()) as u32,
-            outcome: plan.classes[batch.class as usize].outcome(rank, ends),
-            tier: plan.tier.pick(self.tiers.random()) as u8,
-            kind: plan.kind.pick(self.types.random()) as u8,
+            priority: plan.priority.draw(&mut self.priorities) as u32,
+            outcome,
+            tier: plan.tier.draw(&mut self.tiers) as u8,
+            kind: plan.kind.draw(&mut self.types) as u8,
         }
     }
 

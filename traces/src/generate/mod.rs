@@ -15,9 +15,7 @@ mod plan;
 mod presets;
 mod stream;
 
-pub use model::{
-    Batches, Durations, OutcomeBand, PriorityShare, SizeClass, Tenants, TypeShare, UserEstimates, WorkloadModel,
-};
+pub use model::{Batches, Durations, OutcomeBand, PriorityShare, SizeClass, Tenants, TypeShare, UserEstimates, WorkloadModel};
 pub use plan::ModelError;
 pub use presets::{PRESETS, Preset};
 pub use stream::{Keyed, Stream, stream};
@@ -126,23 +124,32 @@ impl Generator {
         Some((self.plan.cycle.instant(self.clock * self.scale), batch))
     }
 
-    /// Moves batches that begin no later than the first waiting job into the queue.
-    fn begin_batches(&mut self) {
+    /// The next job in submit order: batches that begin no later than the first waiting job join the queue first.
+    fn next_entry(&mut self) -> Option<Entry> {
         while let Some((start_s, batch)) = self.next_batch {
             let start = at_resolution(start_s, self.plan.resolution);
-            if self.waiting.peek().is_some_and(|Reverse(first)| first.submit < start) {
+            let first = self.waiting.peek().map(|Reverse(first)| first.submit);
+            if first.is_some_and(|first| first < start) {
                 break;
             }
-            let mut submit_s = start_s;
-            for position in 0..batch.jobs {
-                if position > 0 {
-                    submit_s += self.draws.gap(self.plan.gap_mean_s);
-                }
-                let submit = at_resolution(submit_s, self.plan.resolution);
-                let entry = self.draws.job(&self.plan, &batch, position, submit);
-                self.waiting.push(Reverse(entry));
-            }
             self.next_batch = self.draw_batch();
+            if batch.jobs == 1 && first.is_none() {
+                return Some(self.draws.job(&self.plan, &batch, 0, start));
+            }
+            self.begin_batch(start_s, &batch);
+        }
+        self.waiting.pop().map(|Reverse(entry)| entry)
+    }
+
+    fn begin_batch(&mut self, start_s: f64, batch: &draw::Batch) {
+        let mut submit_s = start_s;
+        for position in 0..batch.jobs {
+            if position > 0 {
+                submit_s += self.draws.gap(self.plan.gap_mean_s);
+            }
+            let submit = at_resolution(submit_s, self.plan.resolution);
+            let entry = self.draws.job(&self.plan, batch, position, submit);
+            self.waiting.push(Reverse(entry));
         }
     }
 
@@ -150,7 +157,7 @@ impl Generator {
         let accelerators = self.plan.classes[entry.class as usize].accelerators;
         let one_node = self.model.one_node_max.is_some_and(|max| accelerators <= max);
         TraceJob {
-            id: decimal(self.emitted),
+            id: itoa::Buffer::new().format(self.emitted).into(),
             submit: entry.submit,
             duration: entry.duration,
             demand: Demand {
@@ -176,8 +183,7 @@ impl Iterator for Generator {
     type Item = TraceJob;
 
     fn next(&mut self) -> Option<TraceJob> {
-        self.begin_batches();
-        let Reverse(entry) = self.waiting.pop()?;
+        let entry = self.next_entry()?;
         let job = self.finish(&entry);
         self.emitted += 1;
         Some(job)
@@ -200,12 +206,12 @@ enum Goal {
 
 impl Goal {
     fn new(model: &WorkloadModel, capacity: u64) -> Result<Goal, ModelError> {
-        let positive = |value: f64, field: &str, expected: &str| {
+        let within = |value: f64, most: f64, field: &str, expected: &str| {
             let error = || ModelError::Invalid { field: field.into(), value: value.to_string(), expected: expected.into() };
-            if value > 0.0 && value.is_finite() { Ok(value) } else { Err(error()) }
+            if value > 0.0 && value <= most { Ok(value) } else { Err(error()) }
         };
-        let days = model.days.map(|d| positive(d.min(1e6), "days", "more than 0")).transpose()?;
-        let load = model.load.map(|l| positive(l, "load", "more than 0, where 1 asks for all capacity")).transpose()?;
+        let days = model.days.map(|d| within(d, 36_525.0, "days", "more than 0, at most a century")).transpose()?;
+        let load = model.load.map(|l| within(l, 1e6, "load", "more than 0, where 1 asks for all capacity")).transpose()?;
         if let Some(jobs) = model.jobs.filter(|jobs| !(1..=u64::from(u32::MAX)).contains(jobs)) {
             let expected = format!("1 to {}", u32::MAX);
             return Err(ModelError::Invalid { field: "jobs".into(), value: jobs.to_string(), expected });
@@ -277,22 +283,7 @@ fn survey(plan: &Plan, seed: u64, goal: &Goal) -> Result<Survey, ModelError> {
 
 fn at_resolution(seconds: f64, resolution: Span) -> Time {
     let micros = (seconds * 1e6) as u64;
-    Time(micros / resolution.0 * resolution.0)
-}
-
-/// `number` in decimal digits, without the formatting machinery: ten million ids are made this way.
-fn decimal(mut number: u64) -> Box<str> {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&digits[first..]).unwrap_or_default().into()
+    if resolution == Span(1) { Time(micros) } else { Time(micros / resolution.0 * resolution.0) }
 }
 
 /// Whether the model could be used, without drawing anything.

@@ -116,12 +116,20 @@ pub struct OutcomeBand {
 pub struct Batches {
     /// Largest batch; 1 makes every job its own batch.
     pub jobs_max: u32,
+    /// Most accelerators in a batch, all its jobs together: nobody submits a hundred of the largest jobs in a row.
+    /// Shares of sizes remain shares of jobs.
+    #[serde(default = "unlimited")]
+    pub accelerators_max: u32,
     /// Exponent of the power law.
     pub exponent: f64,
     /// Mean gap between two jobs of a batch, exponential.
     pub gap: Length,
     /// Share of a batch's jobs whose duration is like the first one's; the others draw their own.
     pub alike: f64,
+}
+
+fn unlimited() -> u32 {
+    u32::MAX
 }
 
 /// Tenants: the k-th submits a share of batches that falls as k to the power of `-exponent` (Zipf).

@@ -4,8 +4,10 @@ use super::cycle::Cycle;
 use super::law::Law;
 use super::model::{Batches, Durations, OutcomeBand, SizeClass, UserEstimates, WorkloadModel};
 use super::presets::{Parameters, Preset};
+use super::stream::Stream;
 use crate::model::Outcome;
 use policies::{Span, TypeId, TypeSet};
+use rand::RngExt;
 
 /// Why a workload model cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,10 +65,21 @@ impl Choice {
         Ok(Choice(cumulative))
     }
 
-    /// The position at rank `u` in [0, 1).
+    /// The mean position.
+    fn mean(&self) -> f64 {
+        self.0.iter().map(|c| 1.0 - c).sum()
+    }
+
+    /// Draws a position; a choice of one draws nothing.
     #[inline]
-    pub(crate) fn pick(&self, u: f64) -> usize {
-        self.0.partition_point(|c| *c <= u).min(self.0.len() - 1)
+    pub(crate) fn draw(&self, stream: &mut Stream) -> usize {
+        if self.0.len() == 1 {
+            return 0;
+        }
+        let u: f64 = stream.random();
+        let position =
+            if self.0.len() <= 16 { self.0.iter().filter(|c| **c <= u).count() } else { self.0.partition_point(|c| *c <= u) };
+        position.min(self.0.len() - 1)
     }
 }
 
@@ -74,12 +87,19 @@ impl Choice {
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     pub(crate) accelerators: u32,
+    /// Jobs of a batch, less one.
+    pub(crate) batch: Choice,
     law: Law,
     /// (upper rank, completed, completed or failed), the latter two as shares.
     ends: Vec<(f64, f64, f64)>,
 }
 
 impl Class {
+    /// The outcome, where all jobs of the class end alike.
+    pub(crate) fn only_outcome(&self) -> Option<Outcome> {
+        matches!(self.ends[..], [(_, 1.0, _)]).then_some(Outcome::Completed)
+    }
+
     /// How a job ends whose duration has `rank`; `u` in [0, 1) decides.
     pub(crate) fn outcome(&self, rank: f64, u: f64) -> Outcome {
         let &(_, completed, not_cancelled) =
@@ -101,7 +121,6 @@ pub(crate) struct Plan {
     pub(crate) classes: Vec<Class>,
     pub(crate) class: Choice,
     pub(crate) cycle: Cycle,
-    pub(crate) batch: Choice,
     pub(crate) gap_mean_s: f64,
     pub(crate) alike: f64,
     pub(crate) tenant: Choice,
@@ -126,11 +145,11 @@ impl Plan {
         let preset = model.preset.parameters();
         let capacity = model.accelerators.unwrap_or(preset.accelerators);
         require(capacity > 0, "accelerators", capacity, "at least 1")?;
-        let (classes, class) = classes(model, &preset, capacity)?;
         let batches = model.batches.unwrap_or(preset.batches);
         check_batches(&batches)?;
+        let (classes, class) = classes(model, &preset, capacity, &batches)?;
         let tenants = model.tenants.unwrap_or(preset.tenants);
-        require((1..=10_000_000).contains(&tenants.count), "tenants.count", tenants.count, "1 to 10,000,000")?;
+        require((1..=1_000_000).contains(&tenants.count), "tenants.count", tenants.count, "1 to 1,000,000")?;
         let (priority, priorities) = priorities(model)?;
         let (kind, kinds) = kinds(model)?;
         let estimates = model.estimates.or(preset.has_estimates.then(UserEstimates::default));
@@ -141,7 +160,6 @@ impl Plan {
             classes,
             class,
             cycle: cycle(model, &preset)?,
-            batch: zipf(batches.jobs_max, batches.exponent, "batches.exponent")?,
             gap_mean_s: batches.gap.0.as_secs_f64(),
             alike: batches.alike,
             tenant: zipf(tenants.count, tenants.exponent, "tenants.exponent")?,
@@ -162,11 +180,17 @@ impl Plan {
         let seconds = self.classes[class].law.at(rank).clamp(self.shortest_s, self.longest_s);
         let step = self.resolution.0;
         let micros = (seconds * 1e6) as u64;
-        Span(((micros + step / 2) / step).max(1) * step)
+        if step == 1 { Span(micros.max(1)) } else { Span(((micros + step / 2) / step).max(1) * step) }
     }
 }
 
-fn classes(model: &WorkloadModel, preset: &Parameters, capacity: u64) -> Result<(Vec<Class>, Choice), ModelError> {
+/// The classes within limits, and the choice among them for a *batch*: their shares of jobs over their mean batch.
+fn classes(
+    model: &WorkloadModel,
+    preset: &Parameters,
+    capacity: u64,
+    batches: &Batches,
+) -> Result<(Vec<Class>, Choice), ModelError> {
     let limit = model.accelerators_max.map_or(capacity, u64::from);
     let sizes = model.sizes.as_ref().unwrap_or(&preset.sizes);
     let mut kept = Vec::new();
@@ -174,15 +198,22 @@ fn classes(model: &WorkloadModel, preset: &Parameters, capacity: u64) -> Result<
     for (i, size) in sizes.iter().enumerate() {
         require(size.accelerators > 0, &format!("sizes[{i}].accelerators"), 0, "at least 1")?;
         if u64::from(size.accelerators) <= limit {
-            kept.push(one_class(model, preset, size, &format!("sizes[{i}]"))?);
-            shares.push(size.share);
+            let class = one_class(model, preset, size, batches, &format!("sizes[{i}]"))?;
+            shares.push(size.share / (class.batch.mean() + 1.0));
+            kept.push(class);
         }
     }
     require(!kept.is_empty(), "accelerators_max", limit, "a limit that leaves at least one size class")?;
     Ok((kept, Choice::new(shares, "sizes.share")?))
 }
 
-fn one_class(model: &WorkloadModel, preset: &Parameters, size: &SizeClass, field: &str) -> Result<Class, ModelError> {
+fn one_class(
+    model: &WorkloadModel,
+    preset: &Parameters,
+    size: &SizeClass,
+    batches: &Batches,
+    field: &str,
+) -> Result<Class, ModelError> {
     let alike = preset.sizes.iter().rev().find(|p| p.accelerators <= size.accelerators).unwrap_or(&preset.sizes[0]);
     // A preset's own table yields to what the model says for all classes; a class of the model comes first.
     let own = model.sizes.is_some().then_some(size);
@@ -192,6 +223,11 @@ fn one_class(model: &WorkloadModel, preset: &Parameters, size: &SizeClass, field
     let outcomes = outcomes.or(size.outcomes.as_ref()).or(alike.outcomes.as_ref());
     Ok(Class {
         accelerators: size.accelerators,
+        batch: zipf(
+            (batches.accelerators_max / size.accelerators).clamp(1, batches.jobs_max),
+            batches.exponent,
+            "batches.exponent",
+        )?,
         law: law(durations.unwrap_or(&Durations::default()), &format!("{field}.durations"))?,
         ends: ends(outcomes.map_or(&[], Vec::as_slice), &format!("{field}.outcomes"))?,
     })
@@ -204,7 +240,7 @@ fn law(durations: &Durations, field: &str) -> Result<Law, ModelError> {
             let sigma = sigma.unwrap_or(f64::NAN);
             require((0.0..=10.0).contains(&sigma), &format!("{field}.sigma"), sigma, "0 to 10, together with median")?;
             require(median.0 > Span::ZERO, &format!("{field}.median"), median, "more than 0s")?;
-            Ok(Law::LogNormal { mu: median.0.as_secs_f64().ln(), sigma })
+            Ok(Law::LogNormal { mu: libm::log(median.0.as_secs_f64()), sigma })
         }
         (None, None, None, Some(mean)) => {
             require(mean.0 > Span::ZERO, &format!("{field}.mean"), mean, "more than 0s")?;
@@ -220,7 +256,7 @@ fn table(knots: &[(f64, crate::duration::Length)], field: &str) -> Result<Law, M
     let ascending = knots.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
     require(ascending, field, "out of order", "ascending ranks with ascending durations")?;
     require(knots[0].1.0 > Span::ZERO, field, "zero at rank 0", "durations of more than 0s")?;
-    Ok(Law::Table(knots.iter().map(|(rank, length)| (*rank, length.0.as_secs_f64().ln())).collect()))
+    Ok(Law::Table(knots.iter().map(|(rank, length)| (*rank, libm::log(length.0.as_secs_f64()))).collect()))
 }
 
 fn ends(bands: &[OutcomeBand], field: &str) -> Result<Vec<(f64, f64, f64)>, ModelError> {
@@ -239,7 +275,7 @@ fn ends(bands: &[OutcomeBand], field: &str) -> Result<Vec<(f64, f64, f64)>, Mode
 }
 
 fn check_batches(batches: &Batches) -> Result<(), ModelError> {
-    require((1..=100_000).contains(&batches.jobs_max), "batches.jobs_max", batches.jobs_max, "1 to 100,000")?;
+    require((1..=10_000).contains(&batches.jobs_max), "batches.jobs_max", batches.jobs_max, "1 to 10,000")?;
     require((0.0..=1.0).contains(&batches.alike), "batches.alike", batches.alike, "a share from 0 to 1")
 }
 
@@ -252,7 +288,7 @@ fn check_estimates(estimates: Option<&UserEstimates>) -> Result<(), ModelError> 
 
 fn zipf(count: u32, exponent: f64, field: &str) -> Result<Choice, ModelError> {
     require((0.0..=10.0).contains(&exponent), field, exponent, "an exponent from 0 to 10")?;
-    Choice::new((1..=count).map(|k| f64::from(k).powf(-exponent)), field)
+    Choice::new((1..=count).map(|k| libm::pow(f64::from(k), -exponent)), field)
 }
 
 fn tiers(model: &WorkloadModel) -> Result<Choice, ModelError> {

@@ -2,11 +2,13 @@
 
 use super::cell::{Cell, SECOND, When};
 use super::error::{Bad, BadRow, ImportError};
+use super::side::{Side, beside};
 use super::{ImportOptions, OnBadRow};
 use crate::model::{Outcome, Trace, TraceJob};
 use policies::{Demand, Fleet, Span, Time, TypeId, TypeSet};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bad rows beyond this number are counted, not kept.
@@ -57,19 +59,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn new(id: Cell<'a>, submit: When, duration: Span, demand: Demand) -> Draft<'a> {
         let (tenant, label) = (&b""[..], &b""[..]);
         let (priority, tier, estimate, start) = (0, 0, None, None);
-        Draft {
-            id,
-            submit,
-            duration,
-            demand,
-            tenant,
-            priority,
-            tier,
-            estimate,
-            outcome: Outcome::Unknown,
-            start,
-            label,
-        }
+        Draft { id, submit, duration, demand, tenant, priority, tier, estimate, outcome: Outcome::Unknown, start, label }
     }
 }
 
@@ -91,6 +81,11 @@ pub(crate) struct Builder {
     labels: Interner,
     types: Interner,
     pub fleet: Option<Fleet>,
+    /// The second file that was named, or the folder in which to look for one.
+    with: Option<PathBuf>,
+    pub folder: Option<PathBuf>,
+    /// Digests of further files that went into the trace.
+    pub more_digests: Vec<blake3::Hash>,
     /// Calendar time of relative time 0, where the source tells it.
     pub epoch_unix_s: Option<i64>,
     pub skipped: Vec<BadRow>,
@@ -114,6 +109,9 @@ impl Builder {
             labels: Interner::with_nobody(),
             types,
             fleet,
+            with: options.with.clone(),
+            folder: None,
+            more_digests: Vec::new(),
             epoch_unix_s: None,
             skipped: Vec::new(),
             skipped_total: 0,
@@ -126,10 +124,15 @@ impl Builder {
     pub(crate) fn begin_part(&mut self, file: &str, name: &str) {
         self.file = file.into();
         self.seen.clear();
-        self.parts.push(Part {
-            name: name.into(),
-            ..Part::default()
-        });
+        self.parts.push(Part { name: name.into(), ..Part::default() });
+    }
+
+    /// The second file: the one that was named, else one of these names beside the trace or one folder above.
+    pub(crate) fn side(&mut self, names: &[&str]) -> Result<Option<Side>, ImportError> {
+        let path = self.with.clone().or_else(|| beside(self.folder.as_deref(), names));
+        let side = path.map(|path| Side::open(&path)).transpose()?;
+        self.more_digests.extend(side.iter().map(Side::digest));
+        Ok(side)
     }
 
     /// Jobs of the current part so far.
@@ -140,12 +143,7 @@ impl Builder {
     /// The type of that name as a set; everything for an empty name.
     pub(crate) fn types(&mut self, cell: Cell<'_>) -> Result<TypeSet, Bad> {
         let mut set = 0;
-        for name in cell
-            .bytes
-            .split(|b| *b == b'|')
-            .map(|name| name.trim_ascii())
-            .filter(|name| !name.is_empty())
-        {
+        for name in cell.bytes.split(|b| *b == b'|').map(|name| name.trim_ascii()).filter(|name| !name.is_empty()) {
             let id = self.types.get(name);
             if id >= 64 {
                 self.types.names.pop();
@@ -162,22 +160,15 @@ impl Builder {
         let Some(part) = self.parts.last_mut() else {
             return Ok(());
         };
-        let id = std::str::from_utf8(draft.id.bytes)
-            .map_err(|_| draft.id.bad("an identifier in UTF-8"))?;
+        let id = std::str::from_utf8(draft.id.bytes).map_err(|_| draft.id.bad("an identifier in UTF-8"))?;
         if id.is_empty() {
             return Err(draft.id.bad("an identifier"));
         }
         if *part.absolute.get_or_insert(draft.submit.absolute) != draft.submit.absolute {
             let expected = "all submit times counted from the beginning, or all as calendar times";
-            return Err(Bad::new(
-                "submit time",
-                format!("{} us", draft.submit.micros).as_bytes(),
-                expected,
-            ));
+            return Err(Bad::new("submit time", format!("{} us", draft.submit.micros).as_bytes(), expected));
         }
-        let start = draft
-            .start
-            .filter(|start| start.absolute == draft.submit.absolute);
+        let start = draft.start.filter(|start| start.absolute == draft.submit.absolute);
         if let Some(start) = start.filter(|start| start.micros < draft.submit.micros) {
             let early = Span(draft.submit.micros - start.micros);
             return Err(Bad::new(
@@ -187,10 +178,7 @@ impl Builder {
             ));
         }
         // The set of known ids holds hashes, not copies; a hash that meets a different id is looked at closely.
-        let slot = self
-            .seen
-            .entry(xxh3_64(id.as_bytes()))
-            .or_insert(part.jobs.len() as u32);
+        let slot = self.seen.entry(xxh3_64(id.as_bytes())).or_insert(part.jobs.len() as u32);
         let clash = part.jobs.get(*slot as usize);
         if clash.is_some_and(|job| *job.id == *id || part.jobs.iter().any(|job| *job.id == *id)) {
             return Err(draft.id.bad("an identifier that no earlier row has"));
@@ -214,13 +202,7 @@ impl Builder {
     /// Fails with the bad row or counts it, as was asked.
     pub(crate) fn reject(&mut self, row: u64, bad: Bad) -> Result<(), ImportError> {
         let value = super::error::shorten(bad.value.as_bytes());
-        let bad = BadRow {
-            file: self.file.clone(),
-            row,
-            column: bad.column,
-            value,
-            expected: bad.expected,
-        };
+        let bad = BadRow { file: self.file.clone(), row, column: bad.column, value, expected: bad.expected };
         if self.on_bad_row == OnBadRow::Fail {
             return Err(ImportError::Row(bad));
         }
@@ -241,21 +223,13 @@ impl Builder {
 
     /// The trace: parts merged, sorted by submit time (ties in name order of the parts, then row order), calendar times
     /// rebased to the first submit.
-    pub(crate) fn finish(
-        mut self,
-        file: &str,
-        format: &str,
-    ) -> Result<(Trace, Builder), ImportError> {
+    pub(crate) fn finish(mut self, file: &str, format: &str) -> Result<(Trace, Builder), ImportError> {
         self.drop_selections();
         let absolute = self.one_time_base(file)?;
         let mut jobs = self.merge();
         if jobs.is_empty() {
             let left_out = self.left_out.values().sum();
-            return Err(ImportError::Empty {
-                file: file.into(),
-                skipped: self.skipped_total,
-                left_out,
-            });
+            return Err(ImportError::Empty { file: file.into(), skipped: self.skipped_total, left_out });
         }
         jobs.sort_by_key(|job| job.submit);
         let mut epoch_unix_s = self.epoch_unix_s;
@@ -264,9 +238,7 @@ impl Builder {
             epoch_unix_s = Some(base_s as i64);
             for job in &mut jobs {
                 job.submit.0 -= base_s * SECOND;
-                job.recorded_start = job
-                    .recorded_start
-                    .map(|start| Time(start.0.saturating_sub(base_s * SECOND)));
+                job.recorded_start = job.recorded_start.map(|start| Time(start.0.saturating_sub(base_s * SECOND)));
             }
         }
         let trace = Trace {
@@ -296,15 +268,10 @@ impl Builder {
         }
         let mut parts = std::mem::take(&mut self.parts);
         parts.retain(|part| {
-            let whole = part.jobs.is_empty()
-                || part
-                    .jobs
-                    .iter()
-                    .any(|job| larger[&hash(job)] <= part.jobs.len());
+            let whole = part.jobs.is_empty() || part.jobs.iter().any(|job| larger[&hash(job)] <= part.jobs.len());
             if !whole {
                 let (name, count) = (&part.name, part.jobs.len() as u64);
-                self.left_out
-                    .insert(format!("{name}: all its jobs are in other members"), count);
+                self.left_out.insert(format!("{name}: all its jobs are in other members"), count);
             }
             whole
         });
@@ -312,10 +279,7 @@ impl Builder {
     }
 
     fn one_time_base(&self, file: &str) -> Result<bool, ImportError> {
-        let mut known = self
-            .parts
-            .iter()
-            .filter_map(|part| Some((part.absolute?, &part.name)));
+        let mut known = self.parts.iter().filter_map(|part| Some((part.absolute?, &part.name)));
         let Some((absolute, first)) = known.next() else {
             return Ok(false);
         };
@@ -323,12 +287,7 @@ impl Builder {
             None => Ok(absolute),
             Some((_, other)) => {
                 let (first, other) = (first.clone(), other.clone());
-                Err(ImportError::Mixed {
-                    file: file.into(),
-                    first,
-                    other,
-                    what: "how they count time",
-                })
+                Err(ImportError::Mixed { file: file.into(), first, other, what: "how they count time" })
             }
         }
     }
@@ -341,19 +300,12 @@ impl Builder {
         parts.sort_by(|a, b| a.name.cmp(&b.name));
         let own = std::mem::replace(&mut self.tenants, Interner::with_nobody());
         let mut jobs = Vec::with_capacity(parts.iter().map(|part| part.jobs.len()).sum());
-        for Part {
-            name,
-            jobs: mut more,
-            ..
-        } in parts
-        {
+        for Part { name, jobs: mut more, .. } in parts {
             for job in &mut more {
                 job.id = format!("{name}/{}", job.id).into();
                 job.tenant = match job.tenant {
                     0 => self.tenants.get(name.as_bytes()),
-                    tenant => self
-                        .tenants
-                        .get(format!("{name}/{}", own.names[tenant as usize]).as_bytes()),
+                    tenant => self.tenants.get(format!("{name}/{}", own.names[tenant as usize]).as_bytes()),
                 };
             }
             jobs.append(&mut more);
@@ -365,44 +317,12 @@ impl Builder {
 /// What a status word means, whichever system wrote it.
 pub(crate) fn outcome(word: &[u8]) -> Outcome {
     let word = word.split(u8::is_ascii_whitespace).next().unwrap_or(b"");
-    let is = |words: &[&str]| {
-        words
-            .iter()
-            .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
-    };
-    if is(&[
-        "pass",
-        "passed",
-        "completed",
-        "complete",
-        "succeeded",
-        "success",
-        "terminated",
-        "finished",
-        "done",
-        "ok",
-    ]) {
+    let is = |words: &[&str]| words.iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes()));
+    if is(&["pass", "passed", "completed", "complete", "succeeded", "success", "terminated", "finished", "done", "ok"]) {
         Outcome::Completed
-    } else if is(&[
-        "failed",
-        "fail",
-        "failure",
-        "timeout",
-        "node_fail",
-        "out_of_memory",
-        "boot_fail",
-        "deadline",
-        "error",
-    ]) {
+    } else if is(&["failed", "fail", "failure", "timeout", "node_fail", "out_of_memory", "boot_fail", "deadline", "error"]) {
         Outcome::Failed
-    } else if is(&[
-        "killed",
-        "cancelled",
-        "canceled",
-        "cancelled+",
-        "stopped",
-        "revoked",
-    ]) {
+    } else if is(&["killed", "cancelled", "canceled", "cancelled+", "stopped", "revoked"]) {
         Outcome::Cancelled
     } else {
         Outcome::Unknown

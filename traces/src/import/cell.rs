@@ -37,107 +37,61 @@ impl<'a> Cell<'a> {
         let text = self.bytes;
         text.is_empty()
             || (text.len() <= 7
-                && [
-                    &b"nan"[..],
-                    b"na",
-                    b"n/a",
-                    b"none",
-                    b"null",
-                    b"unknown",
-                    b"-",
-                    b"nat",
-                ]
-                .iter()
-                .any(|word| text.eq_ignore_ascii_case(word)))
+                && [&b"nan"[..], b"na", b"n/a", b"none", b"null", b"unknown", b"-", b"nat"]
+                    .iter()
+                    .any(|word| text.eq_ignore_ascii_case(word)))
     }
 
     /// A duration in `unit` microseconds, or a clock duration (`[D-]HH:MM:SS`).
     pub(crate) fn span(&self, unit: u64) -> Result<Span, Bad> {
-        let micros = if self.bytes.contains(&b':') {
-            clock(self.bytes)
-        } else {
-            decimal(self.bytes, unit)
-        };
+        let micros = if self.bytes.contains(&b':') { clock(self.bytes) } else { decimal(self.bytes, unit) };
         match micros {
             Some(micros) if (0..=MICROS_MAX).contains(&micros) => Ok(Span(micros as u64)),
-            _ => Err(self.bad(format!(
-                "a duration of 0 to 1e11 seconds{}",
-                unit_name(unit)
-            ))),
+            _ => Err(self.bad(format!("a duration of 0 to 1e11 seconds{}", unit_name(unit)))),
         }
     }
 
     /// The same, `None` where missing.
     pub(crate) fn span_opt(&self, unit: u64) -> Result<Option<Span>, Bad> {
-        if self.is_missing() {
-            Ok(None)
-        } else {
-            self.span(unit).map(Some)
-        }
+        if self.is_missing() { Ok(None) } else { self.span(unit).map(Some) }
     }
 
     /// A time: a number in `unit` microseconds (a Unix time from 10^9 seconds on) or a calendar date with a time.
     pub(crate) fn when(&self, unit: u64) -> Result<When, Bad> {
         if let Some(micros) = calendar(self.bytes) {
-            return Ok(When {
-                micros,
-                absolute: true,
-            });
+            return Ok(When { micros, absolute: true });
         }
         match decimal(self.bytes, unit) {
             Some(micros) if (0..=MICROS_MAX).contains(&micros) => {
                 let micros = micros as u64;
-                Ok(When {
-                    micros,
-                    absolute: micros >= UNIX_FROM_MICROS,
-                })
+                Ok(When { micros, absolute: micros >= UNIX_FROM_MICROS })
             }
-            _ => Err(self.bad(format!(
-                "a time of 0 to 1e11 seconds{} or YYYY-MM-DD HH:MM:SS",
-                unit_name(unit)
-            ))),
+            _ => Err(self.bad(format!("a time of 0 to 1e11 seconds{} or YYYY-MM-DD HH:MM:SS", unit_name(unit)))),
         }
     }
 
     /// The same, `None` where missing.
     pub(crate) fn when_opt(&self, unit: u64) -> Result<Option<When>, Bad> {
-        if self.is_missing() {
-            Ok(None)
-        } else {
-            self.when(unit).map(Some)
-        }
+        if self.is_missing() { Ok(None) } else { self.when(unit).map(Some) }
     }
 
     /// An offset in `unit` microseconds, never taken for a Unix time.
     pub(crate) fn offset(&self, unit: u64) -> Result<When, Bad> {
-        let span = self
-            .span(unit)
-            .map_err(|_| self.bad(format!("a time of 0 to 1e11 seconds{}", unit_name(unit))))?;
-        Ok(When {
-            micros: span.0,
-            absolute: false,
-        })
+        let span = self.span(unit).map_err(|_| self.bad(format!("a time of 0 to 1e11 seconds{}", unit_name(unit))))?;
+        Ok(When { micros: span.0, absolute: false })
     }
 
     /// A calendar time.
     pub(crate) fn date(&self) -> Result<When, Bad> {
-        let micros =
-            calendar(self.bytes).ok_or_else(|| self.bad("a date and time, YYYY-MM-DD HH:MM:SS"))?;
-        Ok(When {
-            micros,
-            absolute: true,
-        })
+        let micros = calendar(self.bytes).ok_or_else(|| self.bad("a date and time, YYYY-MM-DD HH:MM:SS"))?;
+        Ok(When { micros, absolute: true })
     }
 
     /// A whole number from 0 (`8` or `8.0`).
     pub(crate) fn count(&self) -> Result<u32, Bad> {
         let micros = decimal(self.bytes, SECOND);
         match micros {
-            Some(micros)
-                if micros >= 0
-                    && micros % 1_000_000 == 0
-                    && micros / 1_000_000 <= u32::MAX.into() =>
-            {
+            Some(micros) if micros >= 0 && micros % 1_000_000 == 0 && micros / 1_000_000 <= u32::MAX.into() => {
                 Ok((micros / 1_000_000) as u32)
             }
             _ => Err(self.bad("a whole number, 0 or more")),
@@ -151,10 +105,7 @@ impl<'a> Cell<'a> {
         }
         match decimal(self.bytes, scale) {
             Some(value) if (0..i128::from(u32::MAX)).contains(&value) => Ok(value as u32),
-            _ => Err(self.bad(format!(
-                "a number from 0 to {}",
-                u64::from(u32::MAX) / scale
-            ))),
+            _ => Err(self.bad(format!("a number from 0 to {}", u64::from(u32::MAX) / scale))),
         }
     }
 
@@ -163,9 +114,7 @@ impl<'a> Cell<'a> {
         if self.is_missing() {
             return Ok(0);
         }
-        decimal(self.bytes, 1)
-            .and_then(|v| i32::try_from(v).ok())
-            .ok_or_else(|| self.bad("a whole number"))
+        decimal(self.bytes, 1).and_then(|v| i32::try_from(v).ok()).ok_or_else(|| self.bad("a whole number"))
     }
 }
 
@@ -188,10 +137,7 @@ pub(crate) fn decimal(text: &[u8], unit: u64) -> Option<i128> {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let point = digits
-        .iter()
-        .position(|b| *b == b'.')
-        .unwrap_or(digits.len());
+    let point = digits.iter().position(|b| *b == b'.').unwrap_or(digits.len());
     let (whole, fraction) = (&digits[..point], digits.get(point + 1..).unwrap_or(&[]));
     if whole.len() > 18 || fraction.len() > 18 || whole.len() + fraction.len() == 0 {
         return long_decimal(text, unit);
@@ -239,13 +185,7 @@ pub(crate) fn clock(text: &[u8]) -> Option<i128> {
     };
     let fields: Vec<&[u8]> = rest.split(|b| *b == b':').collect();
     let (last, front) = fields.split_last()?;
-    if front.is_empty()
-        || front.len() > 2
-        || front
-            .iter()
-            .chain([last])
-            .any(|f| f.is_empty() || f.len() > 16)
-    {
+    if front.is_empty() || front.len() > 2 || front.iter().chain([last]).any(|f| f.is_empty() || f.len() > 16) {
         return None;
     }
     let mut minutes = 0;
@@ -266,10 +206,7 @@ pub(crate) fn calendar(text: &[u8]) -> Option<u64> {
     }
     let mut rest = text;
     let mut number = |after: &[u8]| -> Option<i64> {
-        let end = rest
-            .iter()
-            .position(|b| !b.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
         let value = if (1..=4).contains(&end) {
             ascii_digits(&rest[..end])? as i64
         } else {
@@ -286,29 +223,15 @@ pub(crate) fn calendar(text: &[u8]) -> Option<u64> {
     let minute = number(b"")?;
     let mut micros = 0;
     if let Some((b':', seconds)) = rest.split_first() {
-        let end = seconds
-            .iter()
-            .position(|b| !b.is_ascii_digit() && *b != b'.')
-            .unwrap_or(seconds.len());
+        let end = seconds.iter().position(|b| !b.is_ascii_digit() && *b != b'.').unwrap_or(seconds.len());
         micros = decimal(&seconds[..end], SECOND).filter(|m| (0..60_000_000).contains(m))? as i64;
         rest = &seconds[end..];
     }
     let zone_s = zone(rest)?;
     let whole = |value: i64| i8::try_from(value).ok();
-    let civil = DateTime::new(
-        year as i16,
-        whole(month)?,
-        whole(day)?,
-        whole(hour)?,
-        whole(minute)?,
-        0,
-        0,
-    )
-    .ok()?;
+    let civil = DateTime::new(year as i16, whole(month)?, whole(day)?, whole(hour)?, whole(minute)?, 0, 0).ok()?;
     let unix_s = civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second() - zone_s;
-    u64::try_from(unix_s)
-        .ok()
-        .map(|s| s * SECOND + micros as u64)
+    u64::try_from(unix_s).ok().map(|s| s * SECOND + micros as u64)
 }
 
 /// Seconds east of UTC.
@@ -341,17 +264,7 @@ mod tests {
         assert_eq!(decimal(b"-1.5", 1000), Some(-1500));
         assert_eq!(decimal(b"1e3", SECOND), Some(1_000_000_000));
         assert_eq!(decimal(b".5", 10), Some(5));
-        for bad in [
-            &b""[..],
-            b"nan",
-            b"inf",
-            b"-",
-            b".",
-            b"1.2.3",
-            b"0x10",
-            b"1,5",
-            b"1e400",
-        ] {
+        for bad in [&b""[..], b"nan", b"inf", b"-", b".", b"1.2.3", b"0x10", b"1,5", b"1e400"] {
             assert_eq!(decimal(bad, SECOND), None, "{bad:?}");
         }
     }
@@ -359,23 +272,11 @@ mod tests {
     #[test]
     fn calendar_times_with_and_without_zone() {
         let base = 1_507_338_699 * SECOND;
-        for text in [
-            "2017-10-07 01:11:39",
-            "2017-10-07T01:11:39Z",
-            "2017/10/7 01:11:39",
-            "2017-10-07T03:11:39+02:00",
-        ] {
+        for text in ["2017-10-07 01:11:39", "2017-10-07T01:11:39Z", "2017/10/7 01:11:39", "2017-10-07T03:11:39+02:00"] {
             assert_eq!(calendar(text.as_bytes()), Some(base), "{text}");
         }
         assert_eq!(calendar(b"2023/7/15 02:19"), Some(1_689_387_540 * SECOND));
-        for bad in [
-            "2017-13-07 01:11:39",
-            "2017-10-07",
-            "1969-01-01 00:00:00",
-            "2017-10-07 01:11:99",
-            "x",
-            "12345",
-        ] {
+        for bad in ["2017-13-07 01:11:39", "2017-10-07", "1969-01-01 00:00:00", "2017-10-07 01:11:99", "x", "12345"] {
             assert_eq!(calendar(bad.as_bytes()), None, "{bad}");
         }
     }

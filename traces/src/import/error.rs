@@ -21,17 +21,8 @@ pub struct BadRow {
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BadRow {
-            file,
-            row,
-            column,
-            value,
-            expected,
-        } = self;
-        write!(
-            f,
-            "{file}: row {row}, column {column}: found {value:?}, expected {expected}"
-        )
+        let BadRow { file, row, column, value, expected } = self;
+        write!(f, "{file}: row {row}, column {column}: found {value:?}, expected {expected}")
     }
 }
 
@@ -61,10 +52,7 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The content matches no format.
-    #[error(
-        "{file}: no known trace format: it begins with {seen:?}; name one of these with --format: {}",
-        Format::names()
-    )]
+    #[error("{file}: no known trace format: it begins with {seen:?}; name one of these with --format: {}", Format::names())]
     Unknown {
         /// The file.
         file: String,
@@ -75,9 +63,7 @@ pub enum ImportError {
     #[error("{0}; correct it, or leave such rows out with --on-bad-row skip")]
     Row(BadRow),
     /// A table lacks a column that the format needs.
-    #[error(
-        "{file} as {format}: no column for {what} (any of: {names}); its columns are: {header}"
-    )]
+    #[error("{file} as {format}: no column for {what} (any of: {names}); its columns are: {header}")]
     Column {
         /// The file.
         file: String,
@@ -103,9 +89,7 @@ pub enum ImportError {
         expected: &'static str,
     },
     /// No job at all.
-    #[error(
-        "{file}: no jobs ({skipped} bad rows were skipped, {left_out} rows were left out); a run needs at least one"
-    )]
+    #[error("{file}: no jobs ({skipped} bad rows were skipped, {left_out} rows were left out); a run needs at least one")]
     Empty {
         /// The file.
         file: String,
@@ -166,19 +150,20 @@ pub(crate) struct Bad {
 
 impl Bad {
     pub(crate) fn new(column: &str, value: &[u8], expected: impl Into<String>) -> Bad {
-        Bad {
-            column: column.into(),
-            value: shorten(value),
-            expected: expected.into(),
-        }
+        Bad { column: column.into(), value: shorten(value), expected: expected.into() }
     }
 }
 
 /// At most 60 characters of it, as text.
 pub(crate) fn shorten(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(240)];
+    shorten_to(bytes, 60)
+}
+
+/// At most so many characters of it, as text.
+pub(crate) fn shorten_to(bytes: &[u8], characters: usize) -> String {
+    let head = &bytes[..bytes.len().min(characters * 4)];
     let text = String::from_utf8_lossy(head);
-    let mut short: String = text.chars().take(60).collect();
+    let mut short: String = text.chars().take(characters).collect();
     if short.len() < text.len() || head.len() < bytes.len() {
         short.push_str("...");
     }

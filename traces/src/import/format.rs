@@ -79,19 +79,12 @@ pub struct UnknownFormat(pub String);
 impl Format {
     /// Its line in the table.
     pub fn info(self) -> &'static FormatInfo {
-        FORMATS
-            .iter()
-            .find(|info| info.format == self)
-            .unwrap_or(&FORMATS[0])
+        FORMATS.iter().find(|info| info.format == self).unwrap_or(&FORMATS[0])
     }
 
     /// All names, comma-separated.
     pub fn names() -> String {
-        FORMATS
-            .iter()
-            .map(|info| info.name)
-            .collect::<Vec<_>>()
-            .join(", ")
+        FORMATS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ")
     }
 
     /// The format of a content that begins with `head` (decompressed; some tens of KiB are plenty).
@@ -114,17 +107,14 @@ impl Format {
 }
 
 fn has(head: &[u8], needle: &str) -> bool {
-    head.windows(needle.len())
-        .any(|window| window == needle.as_bytes())
+    head.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 fn detect_json(head: &[u8]) -> Option<Format> {
     if has(head, "\"jobid\"") || has(head, "\"attempts\"") || has(head, "\"submitted_time\"") {
         return Some(Format::Philly);
     }
-    let batsim = ["\"nb_res\"", "\"profiles\"", "\"subtime\""]
-        .iter()
-        .any(|key| has(head, key));
+    let batsim = ["\"nb_res\"", "\"profiles\"", "\"subtime\""].iter().any(|key| has(head, key));
     batsim.then_some(Format::Batsim)
 }
 
@@ -136,13 +126,10 @@ pub(crate) fn first_line(head: &[u8]) -> Option<&[u8]> {
 
 fn detect_delimited(line: &[u8]) -> Option<Format> {
     let tabs = line.iter().filter(|b| **b == b'\t').count();
-    if tabs >= 5 {
+    if tabs >= 5 && super::gavel::is_gavel(line) {
         return Some(Format::Gavel);
     }
-    let words: Vec<&[u8]> = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|w| !w.is_empty())
-        .collect();
+    let words: Vec<&[u8]> = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).collect();
     if words.len() == 18 && words.iter().all(|w| super::cell::decimal(w, 1).is_some()) {
         return Some(Format::Swf);
     }
@@ -150,59 +137,20 @@ fn detect_delimited(line: &[u8]) -> Option<Format> {
     let all = |wanted: &[&str]| wanted.iter().all(|w| names.iter().any(|n| n == w));
     let by_header: &[(Format, &[&str])] = &[
         (Format::Slurm, &["jobid", "submit"]),
-        (
-            Format::PhillyCsv,
-            &["job_id", "submit_s", "num_gpus", "duration_s"],
-        ),
-        (
-            Format::Helios,
-            &["job_id", "gpu_num", "submit_time", "state"],
-        ),
-        (
-            Format::HeliosReduced,
-            &["job_id", "arrival_s", "service_sec", "gpu_count"],
-        ),
-        (
-            Format::Fleetsim,
-            &[
-                "job_id",
-                "submit_time",
-                "num_chips",
-                "duration_s",
-                "final_status",
-            ],
-        ),
-        (
-            Format::PaiTasks,
-            &["job_name", "task_name", "inst_num", "plan_gpu"],
-        ),
-        (
-            Format::Pai,
-            &["job_id", "num_inst", "submit_time", "num_gpu", "duration"],
-        ),
-        (
-            Format::Openb,
-            &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"],
-        ),
+        (Format::PhillyCsv, &["job_id", "submit_s", "num_gpus", "duration_s"]),
+        (Format::Helios, &["job_id", "gpu_num", "submit_time", "state"]),
+        (Format::HeliosReduced, &["job_id", "arrival_s", "service_sec", "gpu_count"]),
+        (Format::Fleetsim, &["job_id", "submit_time", "num_chips", "duration_s", "final_status"]),
+        (Format::PaiTasks, &["job_name", "task_name", "inst_num", "plan_gpu"]),
+        (Format::Pai, &["job_id", "num_inst", "submit_time", "num_gpu", "duration"]),
+        (Format::Openb, &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"]),
         (Format::LingjunJobs, &["job_name", "gmt_job_submitted"]),
-        (
-            Format::Lingjun,
-            &["job_id", "arrival_time_sec", "size", "duration_sec"],
-        ),
-        (
-            Format::Itp,
-            &["job_id", "submission_time", "num_gpu", "duration"],
-        ),
-        (
-            Format::Pollux,
-            &["name", "time", "application", "num_replicas"],
-        ),
+        (Format::Lingjun, &["job_id", "arrival_time_sec", "size", "duration_sec"]),
+        (Format::Itp, &["job_id", "submission_time", "num_gpu", "duration"]),
+        (Format::Pollux, &["name", "time", "application", "num_replicas"]),
     ];
-    let found = by_header
-        .iter()
-        .find(|(_, wanted)| all(wanted))
-        .map(|(format, _)| *format);
-    found.or_else(|| {
+    let found = by_header.iter().find(|(_, wanted)| all(wanted)).map(|(format, _)| *format);
+    found.or_else(|| super::pai::is_task_row(line).then_some(Format::PaiTasks)).or_else(|| {
         let plain = super::plain::is_plain(&names);
         plain.then_some(Format::Csv)
     })
@@ -211,10 +159,7 @@ fn detect_delimited(line: &[u8]) -> Option<Format> {
 /// The delimiter of a header line: the most frequent of `|`, tab, `;` and `,`, comma in doubt.
 pub(crate) fn delimiter_of(line: &[u8]) -> u8 {
     let count = |delimiter: u8| line.iter().filter(|b| **b == delimiter).count();
-    let best = [b',', b'|', b'\t', b';']
-        .into_iter()
-        .rev()
-        .max_by_key(|d| count(*d));
+    let best = [b',', b'|', b'\t', b';'].into_iter().rev().max_by_key(|d| count(*d));
     best.filter(|d| count(*d) > 0).unwrap_or(b',')
 }
 
@@ -233,9 +178,7 @@ pub(crate) fn key(name: &str) -> String {
 }
 
 fn header_keys(line: &[u8], delimiter: u8) -> Vec<String> {
-    line.split(|b| *b == delimiter)
-        .map(|name| key(&String::from_utf8_lossy(name)))
-        .collect()
+    line.split(|b| *b == delimiter).map(|name| key(&String::from_utf8_lossy(name))).collect()
 }
 
 impl fmt::Display for Format {
@@ -247,12 +190,8 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = UnknownFormat;
     fn from_str(name: &str) -> Result<Format, UnknownFormat> {
-        let found = FORMATS
-            .iter()
-            .find(|info| info.name.eq_ignore_ascii_case(name.trim()));
-        found
-            .map(|info| info.format)
-            .ok_or_else(|| UnknownFormat(name.into()))
+        let found = FORMATS.iter().find(|info| info.name.eq_ignore_ascii_case(name.trim()));
+        found.map(|info| info.format).ok_or_else(|| UnknownFormat(name.into()))
     }
 }
 
@@ -267,38 +206,20 @@ mod tests {
             assert_eq!(info.format.to_string(), info.name);
         }
         let error = "phily".parse::<Format>().unwrap_err().to_string();
-        assert!(
-            error.contains("\"phily\"") && error.contains("philly-csv"),
-            "{error}"
-        );
+        assert!(error.contains("\"phily\"") && error.contains("philly-csv"), "{error}");
     }
 
     #[test]
     fn detects_by_content() {
         let cases: &[(&str, Option<Format>)] = &[
             ("PAR1\0\0", Some(Format::Parquet)),
-            (
-                "[{\"status\": \"Pass\", \"jobid\": \"a\"",
-                Some(Format::Philly),
-            ),
+            ("[{\"status\": \"Pass\", \"jobid\": \"a\"", Some(Format::Philly)),
             ("{\"nb_res\": 4, \"jobs\": [", Some(Format::Batsim)),
             ("; Version: 2.2\n", Some(Format::Swf)),
-            (
-                "1 0 5 10 4 -1 -1 4 10 -1 1 1 1 -1 1 -1 -1 -1\n",
-                Some(Format::Swf),
-            ),
-            (
-                "job_id,submit_time,duration,num_gpu,vc\n",
-                Some(Format::Csv),
-            ),
-            (
-                "# slice\njob_id,user,tenant,class,submit_time,num_chips,duration_s,final_status\n",
-                Some(Format::Fleetsim),
-            ),
-            (
-                "#job id,arrival time (sec),topology,shape,size,duration (sec)\n",
-                Some(Format::Lingjun),
-            ),
+            ("1 0 5 10 4 -1 -1 4 10 -1 1 1 1 -1 1 -1 -1 -1\n", Some(Format::Swf)),
+            ("job_id,submit_time,duration,num_gpu,vc\n", Some(Format::Csv)),
+            ("# slice\njob_id,user,tenant,class,submit_time,num_chips,duration_s,final_status\n", Some(Format::Fleetsim)),
+            ("#job id,arrival time (sec),topology,shape,size,duration (sec)\n", Some(Format::Lingjun)),
             ("JobID|Submit|Start|End\n", Some(Format::Slurm)),
             ("a,b,c\n1,2,3\n", None),
             ("{\"x\": 1}", None),

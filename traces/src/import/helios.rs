@@ -68,11 +68,7 @@ const FLEETSIM: Layout = Layout {
 /// 2020-03-18 04:01:39, what the reduction counts from.
 const REDUCED_EPOCH_UNIX_S: i64 = 1_584_504_099;
 
-pub(crate) fn import(
-    table: Table<'_>,
-    format: Format,
-    to: &mut Builder,
-) -> Result<(), ImportError> {
+pub(crate) fn import(table: Table<'_>, format: Format, to: &mut Builder) -> Result<(), ImportError> {
     match format {
         Format::HeliosReduced => {
             to.epoch_unix_s = Some(REDUCED_EPOCH_UNIX_S);

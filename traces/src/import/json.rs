@@ -1,6 +1,6 @@
 //! JSON documents read as a stream, with the line on which each element begins.
 
-use super::error::{Bad, ImportError};
+use super::error::{Bad, ImportError, shorten_to};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
@@ -59,9 +59,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for At<'_, T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(u64, T) -> Result<(), ImportError>> Visitor<'de>
-    for Elements<'_, T, F>
-{
+impl<'de, T: Deserialize<'de>, F: FnMut(u64, T) -> Result<(), ImportError>> Visitor<'de> for Elements<'_, T, F> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
@@ -77,9 +75,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(u64, T) -> Result<(), ImportError>> Visi
     }
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(u64, T) -> Result<(), ImportError>> DeserializeSeed<'de>
-    for Elements<'_, T, F>
-{
+impl<'de, T: Deserialize<'de>, F: FnMut(u64, T) -> Result<(), ImportError>> DeserializeSeed<'de> for Elements<'_, T, F> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         from.deserialize_seq(self)
@@ -95,13 +91,7 @@ pub(crate) fn each_element<T: for<'de> Deserialize<'de>>(
 ) -> Result<(), ImportError> {
     document(file, reader, expected, |parser, line, stopped| {
         let take = |line, value: Value| take(line, typed(value));
-        Elements {
-            line,
-            take,
-            stopped,
-            of: PhantomData,
-        }
-        .deserialize(parser)
+        Elements { line, take, stopped, of: PhantomData }.deserialize(parser)
     })
 }
 
@@ -109,11 +99,8 @@ pub(crate) fn each_element<T: for<'de> Deserialize<'de>>(
 pub(crate) fn typed<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Bad> {
     let shown = value.to_string();
     T::deserialize(value).map_err(|error| {
-        Bad::new(
-            "(element)",
-            shown.as_bytes(),
-            format!("the keys of a job ({error})"),
-        )
+        let why = shorten_to(error.to_string().as_bytes(), 200);
+        Bad::new("(element)", shown.as_bytes(), format!("the keys of a job ({why})"))
     })
 }
 
@@ -125,18 +112,11 @@ pub(crate) fn document<'r>(
     file: &str,
     reader: Box<dyn BufRead + 'r>,
     expected: &'static str,
-    parse: impl FnOnce(
-        &mut Parser<'r, '_>,
-        &Cell<u64>,
-        &Cell<Option<ImportError>>,
-    ) -> serde_json::Result<()>,
+    parse: impl FnOnce(&mut Parser<'r, '_>, &Cell<u64>, &Cell<Option<ImportError>>) -> serde_json::Result<()>,
 ) -> Result<(), ImportError> {
     let (line, stopped) = (Cell::new(1), Cell::new(None));
     let done = {
-        let mut parser = serde_json::Deserializer::from_reader(Counted {
-            reader,
-            line: &line,
-        });
+        let mut parser = serde_json::Deserializer::from_reader(Counted { reader, line: &line });
         parse(&mut parser, &line, &stopped).and_then(|()| parser.end())
     };
     if let Some(error) = stopped.take() {
@@ -145,18 +125,8 @@ pub(crate) fn document<'r>(
     done.map_err(|error| {
         let (file, row) = (file.to_string(), error.line() as u64);
         if error.is_io() {
-            return ImportError::Read {
-                file,
-                row,
-                bytes: error.column() as u64,
-                source: error.into(),
-            };
+            return ImportError::Read { file, row, bytes: error.column() as u64, source: error.into() };
         }
-        ImportError::Document {
-            file,
-            row,
-            message: error.to_string(),
-            expected,
-        }
+        ImportError::Document { file, row, message: shorten_to(error.to_string().as_bytes(), 200), expected }
     })
 }

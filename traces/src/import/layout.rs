@@ -88,13 +88,7 @@ const TIME_UNITS: &[(&str, u64)] = &[
 const COUNT_UNITS: &[(&str, u64)] = &[("", 1)];
 /// Thousandths of a processor.
 const CPU_UNITS: &[(&str, u64)] = &[("_milli", 1), ("", 1000)];
-const MEMORY_UNITS: &[(&str, u64)] = &[
-    ("_mib", 1),
-    ("_mb", 1),
-    ("", 1),
-    ("_gib", 1024),
-    ("_gb", 1024),
-];
+const MEMORY_UNITS: &[(&str, u64)] = &[("_mib", 1), ("_mb", 1), ("", 1), ("_gib", 1024), ("_gb", 1024)];
 
 /// The columns that were found.
 struct Found {
@@ -120,37 +114,31 @@ struct Found {
 }
 
 /// The first column that has one of these names with one of these suffixes.
-pub(crate) fn find(keys: &[String], names: Names, units: &[(&str, u64)]) -> Option<Column> {
-    let tries = names
-        .iter()
-        .flat_map(|name| units.iter().map(move |unit| (name, unit)));
+pub(crate) fn find(keys: &[String], names: &[&str], units: &[(&str, u64)]) -> Option<Column> {
+    let tries = names.iter().flat_map(|name| units.iter().map(move |unit| (name, unit)));
     tries.into_iter().find_map(|(name, (suffix, unit))| {
         let fits = |k: &String| k.strip_prefix(*name).is_some_and(|rest| rest == *suffix);
-        keys.iter()
-            .position(fits)
-            .map(|index| Column { index, unit: *unit })
+        keys.iter().position(fits).map(|index| Column { index, unit: *unit })
     })
+}
+
+/// The error for a table that lacks a column.
+pub(crate) fn missing_column(table: &Table<'_>, format: Format, what: &'static str, names: &[&str]) -> ImportError {
+    let (file, header) = (table.file().into(), table.names.join(", "));
+    let header = super::error::shorten_to(header.as_bytes(), 400);
+    ImportError::Column { file, format, what, names: names.join(", "), header }
 }
 
 impl Found {
     fn new(table: &Table<'_>, layout: &Layout, format: Format) -> Result<Found, ImportError> {
         let keys: Vec<String> = table.names.iter().map(|name| key(name)).collect();
         let need = |found: Option<Column>, what: &'static str, names: Names| {
-            found.ok_or_else(|| ImportError::Column {
-                file: table.file().into(),
-                format,
-                what,
-                names: names.join(", "),
-                header: table.names.join(", "),
-            })
+            found.ok_or_else(|| missing_column(table, format, what, names))
         };
         let time = |names| find(&keys, names, TIME_UNITS);
         let plain = |names| find(&keys, names, COUNT_UNITS);
         let mut submit = need(time(layout.submit), "the submit time", layout.submit)?;
-        if keys
-            .get(submit.index)
-            .is_some_and(|k| layout.submit.contains(&k.as_str()))
-        {
+        if keys.get(submit.index).is_some_and(|k| layout.submit.contains(&k.as_str())) {
             submit.unit = layout.submit_unit;
         }
         let (duration, start, end) = (time(layout.duration), time(layout.start), time(layout.end));
@@ -164,11 +152,7 @@ impl Found {
             duration,
             start,
             end,
-            accelerators: need(
-                plain(layout.accelerators),
-                "the number of accelerators",
-                layout.accelerators,
-            )?,
+            accelerators: need(plain(layout.accelerators), "the number of accelerators", layout.accelerators)?,
             instances: plain(layout.instances),
             milli: plain(layout.milli),
             cpus: find(&keys, layout.cpus, CPU_UNITS),
@@ -186,12 +170,7 @@ impl Found {
 }
 
 /// Reads all rows of a table with that layout.
-pub(crate) fn read(
-    mut table: Table<'_>,
-    layout: &Layout,
-    format: Format,
-    to: &mut Builder,
-) -> Result<(), ImportError> {
+pub(crate) fn read(mut table: Table<'_>, layout: &Layout, format: Format, to: &mut Builder) -> Result<(), ImportError> {
     let found = Found::new(&table, layout, format)?;
     each_row(&mut table, to, |row, to| job(row, &found, layout, to))
 }
@@ -214,42 +193,26 @@ pub(crate) fn each_row(
 fn job(row: &Row<'_>, at: &Found, layout: &Layout, to: &mut Builder) -> Result<(), Bad> {
     let cell = |column: Option<Column>| column.map(|column| (row.cell(column), column.unit));
     let text = |column: Option<Column>| {
-        let cell = column
-            .map(|column| row.cell(column))
-            .filter(|cell| !cell.is_missing());
+        let cell = column.map(|column| row.cell(column)).filter(|cell| !cell.is_missing());
         cell.map_or(&b""[..], |cell| cell.bytes)
     };
     let submit = row.cell(at.submit);
-    let submit = if layout.submit_is_offset {
-        submit.offset(at.submit.unit)?
-    } else {
-        submit.when(at.submit.unit)?
-    };
+    let submit = if layout.submit_is_offset { submit.offset(at.submit.unit)? } else { submit.when(at.submit.unit)? };
     if let (None, Some(column)) = (to.epoch_unix_s, at.submit_date) {
-        let date = row
-            .cell(column)
-            .date()
-            .ok()
-            .and_then(|date| date.micros.checked_sub(submit.micros));
+        let date = row.cell(column).date().ok().and_then(|date| date.micros.checked_sub(submit.micros));
         to.epoch_unix_s = date.map(|micros| (micros / SECOND) as i64);
     }
     let start = cell(at.start).map_or(Ok(None), |(start, unit)| start.when_opt(unit))?;
     let duration = duration(row, at, start)?;
     let demand = demand(row, at, to)?;
     let number = to.jobs().to_string();
-    let id = at.id.map(|column| row.cell(column)).unwrap_or(Cell {
-        column: "(row)",
-        bytes: number.as_bytes(),
-    });
+    let id = at.id.map(|column| row.cell(column)).unwrap_or(Cell { column: "(row)", bytes: number.as_bytes() });
     let tier = at.tier.map_or(Ok(0), |column| row.cell(column).scaled(1))?;
-    let tier = u8::try_from(tier)
-        .map_err(|_| Bad::new("tier", tier.to_string().as_bytes(), "0 to 255"))?;
+    let tier = u8::try_from(tier).map_err(|_| Bad::new("tier", tier.to_string().as_bytes(), "0 to 255"))?;
     to.push(Draft {
         tenant: text(at.tenant),
         label: text(at.label),
-        priority: at
-            .priority
-            .map_or(Ok(0), |column| row.cell(column).signed())?,
+        priority: at.priority.map_or(Ok(0), |column| row.cell(column).signed())?,
         tier,
         estimate: cell(at.estimate).map_or(Ok(None), |(estimate, unit)| estimate.span_opt(unit))?,
         outcome: outcome(text(at.outcome)),
@@ -261,7 +224,8 @@ fn job(row: &Row<'_>, at: &Found, layout: &Layout, to: &mut Builder) -> Result<(
 /// The duration column, else end less start.
 fn duration(row: &Row<'_>, at: &Found, start: Option<When>) -> Result<Span, Bad> {
     if let Some(column) = at.duration {
-        return row.cell(column).span(column.unit);
+        let cell = row.cell(column);
+        return if cell.bytes == b"never" { Ok(super::NEVER_ENDS) } else { cell.span(column.unit) };
     }
     let (Some(start_column), Some(end_column)) = (at.start, at.end) else {
         return Err(Bad::new("duration", b"", "a duration"));
@@ -275,30 +239,18 @@ fn duration(row: &Row<'_>, at: &Found, start: Option<When>) -> Result<Span, Bad>
 /// The time from `start` to `end`; `None` if the end is earlier or counted otherwise.
 pub(crate) fn between(start: When, end: When) -> Option<Span> {
     let same_base = start.absolute == end.absolute;
-    end.micros
-        .checked_sub(start.micros)
-        .filter(|_| same_base)
-        .map(Span)
+    end.micros.checked_sub(start.micros).filter(|_| same_base).map(Span)
 }
 
 fn demand(row: &Row<'_>, at: &Found, to: &mut Builder) -> Result<Demand, Bad> {
-    let instances = at
-        .instances
-        .map_or(Ok(1), |column| row.cell(column).count())?
-        .max(1);
+    let instances = at.instances.map_or(Ok(1), |column| row.cell(column).count())?.max(1);
     let number = row.cell(at.accelerators);
     let (each, mut milli) = share(number)?;
-    if let Some(share) = at
-        .milli
-        .map(|column| row.cell(column))
-        .filter(|cell| !cell.is_missing())
-    {
+    if let Some(share) = at.milli.map(|column| row.cell(column)).filter(|cell| !cell.is_missing()) {
         milli = share_milli(share, each)?.unwrap_or(milli);
     }
     let (times, too_many) = (u64::from(instances), "a total that fits 32 bits");
-    let total = |each: u32, cell: Cell<'_>| {
-        u32::try_from(u64::from(each) * times).map_err(|_| cell.bad(too_many))
-    };
+    let total = |each: u32, cell: Cell<'_>| u32::try_from(u64::from(each) * times).map_err(|_| cell.bad(too_many));
     let scaled = |column: Option<Column>| match column {
         Some(column) => total(row.cell(column).scaled(column.unit)?, row.cell(column)),
         None => Ok(0),
@@ -306,12 +258,8 @@ fn demand(row: &Row<'_>, at: &Found, to: &mut Builder) -> Result<Demand, Bad> {
     let demand = Demand {
         accelerators: total(each, number)?,
         milli,
-        within: at
-            .within
-            .map_or(Ok(Level::default()), |column| within(row.cell(column)))?,
-        types: at
-            .kind
-            .map_or(Ok(TypeSet::ANY), |column| kinds(row.cell(column), to))?,
+        within: at.within.map_or(Ok(Level::default()), |column| within(row.cell(column)))?,
+        types: at.kind.map_or(Ok(TypeSet::ANY), |column| kinds(row.cell(column), to))?,
         cpu_milli: scaled(at.cpus)?,
         memory_mib: scaled(at.memory)?,
     };
@@ -321,17 +269,13 @@ fn demand(row: &Row<'_>, at: &Found, to: &mut Builder) -> Result<Demand, Bad> {
     Ok(demand)
 }
 
-/// Whole accelerators and the share of each: `0.5` is one at 500, `1.5` two at 750.
+/// Whole accelerators and the share of each, rounded up to thousandths: `0.5` is one at 500, `1.5` two at 750.
 pub(crate) fn share(number: Cell<'_>) -> Result<(u32, u16), Bad> {
-    let milli =
-        super::cell::decimal(number.bytes, 1000).filter(|m| (0..=i128::from(u32::MAX)).contains(m));
+    let milli = super::cell::decimal(number.bytes, 1000).filter(|m| (0..=i128::from(u32::MAX)).contains(m));
     let milli = milli.ok_or_else(|| number.bad("a number of accelerators, 0 or more"))? as u64;
     let whole = milli.div_ceil(1000);
-    match (whole, milli % 1000) {
-        (0, _) | (_, 0) => Ok((whole as u32, WHOLE_MILLI)),
-        _ if milli % whole == 0 => Ok((whole as u32, (milli / whole) as u16)),
-        _ => Err(number.bad("a share of an accelerator in whole thousandths")),
-    }
+    let each = if whole == 0 { u64::from(WHOLE_MILLI) } else { milli.div_ceil(whole) };
+    Ok((whole as u32, each as u16))
 }
 
 /// A share in thousandths; none for jobs without accelerators.
@@ -346,11 +290,7 @@ pub(crate) fn share_milli(cell: Cell<'_>, accelerators: u32) -> Result<Option<u1
 
 /// A type or several, joined by `|`; words that name no accelerator mean any.
 fn kinds(cell: Cell<'_>, to: &mut Builder) -> Result<TypeSet, Bad> {
-    if cell.is_missing() || cell.bytes.eq_ignore_ascii_case(b"any") {
-        Ok(TypeSet::ANY)
-    } else {
-        to.types(cell)
-    }
+    if cell.is_missing() || cell.bytes.eq_ignore_ascii_case(b"any") { Ok(TypeSet::ANY) } else { to.types(cell) }
 }
 
 fn within(cell: Cell<'_>) -> Result<Level, Bad> {

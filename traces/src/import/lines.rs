@@ -23,14 +23,7 @@ pub(crate) struct Lines<'r> {
 
 impl<'r> Lines<'r> {
     pub(crate) fn new(file: &str, reader: Box<dyn BufRead + 'r>) -> Self {
-        Lines {
-            reader,
-            file: file.into(),
-            text: Vec::new(),
-            number: 0,
-            read: 0,
-            bytes: 0,
-        }
+        Lines { reader, file: file.into(), text: Vec::new(), number: 0, read: 0, bytes: 0 }
     }
 
     /// Moves to the next line that is not blank; false at the end.
@@ -53,11 +46,7 @@ impl<'r> Lines<'r> {
     /// Appends the next line to `text`, without its end.
     fn append(&mut self) -> Result<bool, ImportError> {
         let before = self.text.len();
-        let got = self
-            .reader
-            .by_ref()
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut self.text);
+        let got = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.text);
         let got = got.map_err(|source| self.broken(source))? as u64;
         if got == 0 {
             return Ok(false);
@@ -65,10 +54,7 @@ impl<'r> Lines<'r> {
         self.read += 1;
         self.bytes += got;
         if got == LINE_BYTES_MAX {
-            let source = std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "a line of more than 16 MiB",
-            );
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "a line of more than 16 MiB");
             return Err(self.broken(source));
         }
         while self.text.len() > before && matches!(self.text.last(), Some(b'\n' | b'\r')) {
@@ -78,12 +64,7 @@ impl<'r> Lines<'r> {
     }
 
     fn broken(&self, source: std::io::Error) -> ImportError {
-        ImportError::Read {
-            file: self.file.clone(),
-            row: self.read + 1,
-            bytes: self.bytes,
-            source,
-        }
+        ImportError::Read { file: self.file.clone(), row: self.read + 1, bytes: self.bytes, source }
     }
 }
 
@@ -106,16 +87,11 @@ pub(crate) struct Column {
 impl<'a> Row<'a> {
     /// The trimmed field of a column; empty where the row is short.
     pub(crate) fn get(&self, index: usize) -> &'a [u8] {
-        self.fields
-            .get(index)
-            .map_or(&[], |range| self.text[range.clone()].trim_ascii())
+        self.fields.get(index).map_or(&[], |range| self.text[range.clone()].trim_ascii())
     }
 
     pub(crate) fn cell(&self, column: Column) -> Cell<'a> {
-        Cell {
-            column: self.names.get(column.index).map_or("?", |n| n),
-            bytes: self.get(column.index),
-        }
+        Cell { column: self.names.get(column.index).map_or("?", |n| n), bytes: self.get(column.index) }
     }
 
     /// Refuses rows that have not one field for each column; a closing delimiter is forgiven.
@@ -127,11 +103,7 @@ impl<'a> Row<'a> {
         if got == want || (got == want + 1 && self.get(want).is_empty()) {
             return Ok(());
         }
-        Err(Bad::new(
-            "(row)",
-            self.text,
-            format!("{want} fields, as in the header, not {got}"),
-        ))
+        Err(Bad::new("(row)", self.text, format!("{want} fields, as in the header, not {got}")))
     }
 }
 
@@ -155,9 +127,7 @@ impl<'r> Table<'r> {
                 continue;
             }
             table.split()?;
-            table.names = (0..table.fields.len())
-                .map(|i| table.header_name(i))
-                .collect();
+            table.names = (0..table.fields.len()).map(|i| table.header_name(i)).collect();
             break;
         }
         Ok(table)
@@ -165,13 +135,7 @@ impl<'r> Table<'r> {
 
     /// A table without a header.
     pub(crate) fn bare(lines: Lines<'r>, delimiter: u8, names: Vec<String>) -> Self {
-        Table {
-            lines,
-            delimiter,
-            comment: Some(b'#'),
-            names,
-            fields: Vec::new(),
-        }
+        Table { lines, delimiter, comment: Some(b'#'), names, fields: Vec::new() }
     }
 
     pub(crate) fn file(&self) -> &str {
@@ -180,10 +144,9 @@ impl<'r> Table<'r> {
 
     fn header_name(&self, index: usize) -> String {
         let raw = self.lines.text[self.fields[index].clone()].trim_ascii();
-        String::from_utf8_lossy(raw)
-            .trim_start_matches('#')
-            .trim()
-            .to_string()
+        // Names go into messages, which must stay short and on one line.
+        let name: String = String::from_utf8_lossy(raw).chars().filter(|c| !c.is_control()).take(60).collect();
+        name.trim_start_matches('#').trim().to_string()
     }
 
     /// The next row; `None` at the end.
@@ -197,19 +160,8 @@ impl<'r> Table<'r> {
             }
         }
         let defect = self.split()?;
-        let Table {
-            lines,
-            fields,
-            names,
-            ..
-        } = self;
-        Ok(Some(Row {
-            line: lines.number,
-            text: &lines.text,
-            fields,
-            names,
-            defect,
-        }))
+        let Table { lines, fields, names, .. } = self;
+        Ok(Some(Row { line: lines.number, text: &lines.text, fields, names, defect }))
     }
 
     /// Finds the fields of the current line. Quotes count in comma- and semicolon-separated text only.
@@ -240,15 +192,12 @@ impl<'r> Table<'r> {
             }
         }
         let mut record = csv::ByteRecord::new();
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .delimiter(self.delimiter)
-            .from_reader(&self.lines.text[..]);
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).delimiter(self.delimiter).from_reader(&self.lines.text[..]);
         if !matches!(reader.read_byte_record(&mut record), Ok(true)) {
             return Ok(Some("fields in the usual CSV quoting"));
         }
-        self.fields
-            .extend((0..record.len()).filter_map(|i| record.range(i)));
+        self.fields.extend((0..record.len()).filter_map(|i| record.range(i)));
         let text = record.as_slice().to_vec();
         self.lines.text = text;
         Ok(None)
@@ -274,25 +223,16 @@ mod tests {
 
     #[test]
     fn rows_keep_their_line_numbers() {
-        let mut table = table(
-            "\u{feff}# note, with, commas\r\n\r\n#job id,b,c\r\n1,2,0\r\n\r\n\"x\ny\",\"q\"\"q\",0\r\n5,6,0,\n7\n",
-        );
+        let mut table =
+            table("\u{feff}# note, with, commas\r\n\r\n#job id,b,c\r\n1,2,0\r\n\r\n\"x\ny\",\"q\"\"q\",0\r\n5,6,0,\n7\n");
         assert_eq!(table.names, ["job id", "b", "c"]);
         let mut seen = Vec::new();
         while let Some(row) = table.next_row().unwrap() {
             let text = |i| String::from_utf8_lossy(row.get(i)).to_string();
             seen.push((row.line, text(0), text(1), row.check().is_ok()));
         }
-        let want = [
-            (4, "1", "2", true),
-            (6, "x\ny", "q\"q", true),
-            (8, "5", "6", true),
-            (9, "7", "", false),
-        ];
-        assert_eq!(
-            seen,
-            want.map(|(n, a, b, ok)| (n, a.to_string(), b.to_string(), ok))
-        );
+        let want = [(4, "1", "2", true), (6, "x\ny", "q\"q", true), (8, "5", "6", true), (9, "7", "", false)];
+        assert_eq!(seen, want.map(|(n, a, b, ok)| (n, a.to_string(), b.to_string(), ok)));
     }
 
     #[test]

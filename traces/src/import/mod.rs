@@ -14,27 +14,39 @@
 //! - Rows that are in order but describe no finished run (job steps, jobs still waiting) are no errors; they are counted in
 //!   [`Imported::left_out`].
 
+pub mod batsim;
 mod builder;
 mod cell;
 mod error;
 mod format;
-mod helios;
-mod itp;
+pub mod gavel;
+pub mod helios;
+pub mod itp;
 mod json;
 mod layout;
 mod lines;
-mod philly;
-mod plain;
+pub mod lingjun;
+pub mod machines;
+pub mod openb;
+pub mod pai;
+pub mod philly;
+pub mod plain;
+pub mod pollux;
+mod side;
+pub mod slurm;
 mod source;
+pub mod swf;
 
 pub use error::{BadRow, ImportError};
 pub use format::{FORMATS, Format, FormatInfo, UnknownFormat};
+pub use machines::{import_fleet, import_fleet_bytes};
 
 use crate::model::Trace;
 use builder::Builder;
 use lines::{Lines, Table};
-use policies::Span;
+use policies::{Fleet, Span, TypeSet};
 use serde::{Deserialize, Serialize};
+use side::Side;
 use source::{Opened, Whole};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -94,49 +106,18 @@ pub struct Imported {
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let (file, member) = source::selector(path);
     let reader = source::open(&file)?;
-    import_from(&file, member.as_deref(), reader, options)
+    let mut work = Work::new(options)?;
+    work.builder.folder = Some(Path::new(&file).parent().unwrap_or(Path::new("")).into());
+    work.import(&file, member.as_deref(), reader)
 }
 
-/// Imports a trace from memory; `name` stands for the file in messages.
+/// Imports a trace from memory; `name` stands for the file in messages. Second files are read only where `options` names
+/// them.
 ///
 /// # Errors
 /// As [`import`].
-pub fn import_bytes(
-    name: &str,
-    bytes: &[u8],
-    options: &ImportOptions,
-) -> Result<Imported, ImportError> {
-    import_from(name, None, Box::new(bytes), options)
-}
-
-fn import_from<'a>(
-    file: &str,
-    member: Option<&str>,
-    reader: Box<dyn Read + 'a>,
-    options: &ImportOptions,
-) -> Result<Imported, ImportError> {
-    let mut work = Work {
-        options,
-        builder: Builder::new(options, None),
-        digest: RefCell::default(),
-        format: None,
-    };
-    let opened = Opened::new(reader).map_err(|source| damaged(file, source))?;
-    if opened.is_tar() {
-        work.archive(file, member, opened)?;
-    } else if let Some(member) = member {
-        let (file, member) = (file.into(), member.into());
-        return Err(ImportError::Member {
-            file,
-            member,
-            members: "nothing, it is no tar archive".into(),
-        });
-    } else {
-        let format = options.format.or_else(|| Format::detect(&opened.head));
-        let format = format.ok_or_else(|| unknown(file, &opened.head))?;
-        work.part(file, file, format, opened)?;
-    }
-    work.finish(file)
+pub fn import_bytes(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<Imported, ImportError> {
+    Work::new(options)?.import(name, None, Box::new(bytes))
 }
 
 /// What an import in progress holds.
@@ -148,14 +129,36 @@ struct Work<'o> {
     format: Option<(String, Format)>,
 }
 
-impl Work<'_> {
+impl<'o> Work<'o> {
+    fn new(options: &'o ImportOptions) -> Result<Self, ImportError> {
+        let machines = options.machines.as_deref().map(|path| machines::read(Side::open(path)?)).transpose()?;
+        let (fleet, digest) = machines.unzip();
+        let mut builder = Builder::new(options, fleet);
+        builder.more_digests.extend(digest);
+        Ok(Work { options, builder, digest: RefCell::default(), format: None })
+    }
+
+    fn import(mut self, file: &str, member: Option<&str>, reader: Box<dyn Read + '_>) -> Result<Imported, ImportError> {
+        let opened = Opened::new(reader).map_err(|source| damaged(file, source))?;
+        let named = self.options.format.unwrap_or(Format::Parquet);
+        if opened.head.starts_with(b"PAR1") && named == Format::Parquet {
+            return self.parquet(file, opened);
+        }
+        if opened.is_tar() {
+            self.archive(file, member, opened)?;
+        } else if let Some(member) = member {
+            let (file, member) = (file.into(), member.into());
+            return Err(ImportError::Member { file, member, members: "nothing, it is no tar archive".into() });
+        } else {
+            let format = self.options.format.or_else(|| Format::detect(&opened.head));
+            let format = format.ok_or_else(|| unknown(file, &opened.head))?;
+            self.part(file, file, format, opened)?;
+        }
+        self.finish(file)
+    }
+
     /// Reads the member that was asked for, or all that look like traces.
-    fn archive(
-        &mut self,
-        file: &str,
-        member: Option<&str>,
-        opened: Opened<'_>,
-    ) -> Result<(), ImportError> {
+    fn archive(&mut self, file: &str, member: Option<&str>, opened: Opened<'_>) -> Result<(), ImportError> {
         let mut archive = tar::Archive::new(opened.into_read());
         let (mut found, mut names) = (false, Vec::new());
         for entry in archive.entries().map_err(|source| damaged(file, source))? {
@@ -165,29 +168,20 @@ impl Work<'_> {
                 continue;
             }
             names.push(name.clone());
-            let wanted =
-                member.is_none_or(|member| name == member || name.ends_with(&format!("/{member}")));
+            let wanted = member.is_none_or(|member| name == member || name.ends_with(&format!("/{member}")));
             if !wanted {
                 continue;
             }
             let label = format!("{file}#{name}");
             let left = entry.size();
-            let part = Opened::new(Box::new(Whole {
-                reader: entry,
-                left,
-            }))
-            .map_err(|source| damaged(&label, source))?;
+            let part = Opened::new(Box::new(Whole { reader: entry, left })).map_err(|source| damaged(&label, source))?;
             let detected = Format::detect(&part.head);
             let format = match (member, self.options.format) {
-                (Some(_), forced) => forced
-                    .or(detected)
-                    .ok_or_else(|| unknown(&label, &part.head))?,
+                (Some(_), forced) => forced.or(detected).ok_or_else(|| unknown(&label, &part.head))?,
                 (None, forced) => match forced.and(detected).or(detected) {
                     Some(format) => self.options.format.unwrap_or(format),
                     None => {
-                        self.builder
-                            .notes
-                            .push(format!("{label} is no trace and was not read"));
+                        self.builder.notes.push(format!("{label} is no trace and was not read"));
                         continue;
                     }
                 },
@@ -202,33 +196,30 @@ impl Work<'_> {
             return Ok(());
         }
         let member = member.unwrap_or("that is a trace").to_string();
-        Err(ImportError::Member {
-            file: file.into(),
-            member,
-            members: names.join(", "),
-        })
+        let members = error::shorten_to(names.join(", ").escape_debug().to_string().as_bytes(), 600);
+        Err(ImportError::Member { file: file.into(), member, members })
+    }
+
+    /// Reads the canonical form. Its types are put into the order of the machine list, where one is given.
+    fn parquet(self, file: &str, opened: Opened<'_>) -> Result<Imported, ImportError> {
+        let mut content = Vec::new();
+        opened.digested(&self.digest).read_to_end(&mut content).map_err(|source| damaged(file, source))?;
+        let mut trace = canonical(content).map_err(|message| ImportError::Parquet { file: file.into(), message })?;
+        if let Some(fleet) = self.builder.fleet {
+            let too_many = || ImportError::Parquet { file: file.into(), message: "more than 64 accelerator types".into() };
+            use_types_of(&fleet, &mut trace).ok_or_else(too_many)?;
+            trace.fleet = Some(fleet);
+        }
+        let digest = combined(&self.digest, &self.builder.more_digests);
+        let (skipped, left_out, notes) = Default::default();
+        Ok(Imported { trace, skipped, skipped_total: 0, left_out, notes, digest })
     }
 
     /// Reads one file or archive member.
-    fn part(
-        &mut self,
-        label: &str,
-        name: &str,
-        format: Format,
-        opened: Opened<'_>,
-    ) -> Result<(), ImportError> {
+    fn part(&mut self, label: &str, name: &str, format: Format, opened: Opened<'_>) -> Result<(), ImportError> {
         if let Some((first, known)) = self.format.as_ref().filter(|(_, known)| *known != format) {
-            let what = if *known == Format::Csv || format == Format::Csv {
-                "their columns"
-            } else {
-                "format"
-            };
-            return Err(ImportError::Mixed {
-                file: label.into(),
-                first: first.clone(),
-                other: name.into(),
-                what,
-            });
+            let what = if *known == Format::Csv || format == Format::Csv { "their columns" } else { "format" };
+            return Err(ImportError::Mixed { file: label.into(), first: first.clone(), other: name.into(), what });
         }
         self.format.get_or_insert_with(|| (name.into(), format));
         self.builder.begin_part(label, name);
@@ -236,47 +227,100 @@ impl Work<'_> {
         let mut reader = opened.digested(&self.digest);
         read_part(label, format, &head, &mut reader, &mut self.builder)?;
         // A trailing part that no importer looks at (an archive's padding, a footer) still belongs to the digest.
-        std::io::copy(&mut reader, &mut std::io::sink())
-            .map_err(|source| damaged(label, source))?;
+        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|source| damaged(label, source))?;
         Ok(())
     }
 
     fn finish(self, file: &str) -> Result<Imported, ImportError> {
-        let name = self
-            .format
-            .map_or_else(String::new, |(_, format)| format.to_string());
+        let name = self.format.map_or_else(String::new, |(_, format)| format.to_string());
         let (trace, rest) = self.builder.finish(file, &name)?;
+        let digest = combined(&self.digest, &rest.more_digests);
         Ok(Imported {
             trace,
             skipped: rest.skipped,
             skipped_total: rest.skipped_total,
             left_out: rest.left_out,
             notes: rest.notes,
-            digest: self.digest.borrow().finalize().to_hex().to_string(),
+            digest,
         })
     }
 }
 
-fn read_part(
-    file: &str,
-    format: Format,
-    head: &[u8],
-    reader: &mut dyn BufRead,
-    to: &mut Builder,
-) -> Result<(), ImportError> {
+#[cfg(feature = "frames")]
+fn canonical(content: Vec<u8>) -> Result<Trace, String> {
+    crate::frames::trace_from_parquet(content)
+}
+
+#[cfg(not(feature = "frames"))]
+fn canonical(_: Vec<u8>) -> Result<Trace, String> {
+    Err(crate::frames::NO_PARQUET.into())
+}
+
+/// Renumbers a trace's types after a fleet's; `None` if they become too many.
+fn use_types_of(fleet: &Fleet, trace: &mut Trace) -> Option<()> {
+    let mut types = fleet.types.clone();
+    let own = std::mem::take(&mut trace.types);
+    let places: Vec<usize> = own
+        .into_iter()
+        .map(|name| {
+            types.iter().position(|known| *known == name).unwrap_or_else(|| {
+                types.push(name);
+                types.len() - 1
+            })
+        })
+        .collect();
+    trace.types = types;
+    for job in trace.jobs.iter_mut().filter(|job| job.demand.types != TypeSet::ANY) {
+        let old = job.demand.types.0;
+        let new = places.iter().enumerate().filter(|(index, _)| old >> index & 1 == 1);
+        job.demand.types = TypeSet(new.fold(0, |set, (_, place)| set | 1u64.checked_shl(*place as u32).unwrap_or(0)));
+    }
+    (trace.types.len() <= 64).then_some(())
+}
+
+/// The digest of the content and of whatever else went into the trace.
+fn combined(content: &RefCell<blake3::Hasher>, more: &[blake3::Hash]) -> String {
+    let mut digest = content.borrow().finalize();
+    if !more.is_empty() {
+        let mut all = blake3::Hasher::new();
+        for part in [digest].iter().chain(more) {
+            all.update(part.as_bytes());
+        }
+        digest = all.finalize();
+    }
+    digest.to_hex().to_string()
+}
+
+fn read_part(file: &str, format: Format, head: &[u8], reader: &mut dyn BufRead, to: &mut Builder) -> Result<(), ImportError> {
     let reader: Box<dyn BufRead + '_> = Box::new(reader);
-    if format == Format::Philly {
-        return philly::import_json(file, reader, to);
+    match format {
+        Format::Parquet => {
+            let what = "the content is no Parquet file by itself; take it out of its archive".into();
+            return Err(ImportError::Needs { file: file.into(), format, what });
+        }
+        Format::Philly => return philly::import_json(file, reader, to),
+        Format::Batsim => return batsim::import(file, reader, to),
+        _ => {}
     }
     let lines = Lines::new(file, reader);
+    match format {
+        Format::Swf => return swf::import(lines, to),
+        Format::Gavel => return gavel::import(lines, head, to),
+        Format::PaiTasks => return pai::import_tasks(lines, head, to),
+        _ => {}
+    }
     let delimiter = format::first_line(head).map_or(b',', format::delimiter_of);
     let table = Table::with_header(lines, delimiter)?;
     match format {
         Format::PhillyCsv => philly::import_csv(table, to),
         Format::Itp => itp::import(table, to),
-        Format::Helios | Format::HeliosReduced | Format::Fleetsim => {
-            helios::import(table, format, to)
-        }
+        Format::Pai => pai::import(table, to),
+        Format::Openb => openb::import(table, to),
+        Format::Lingjun => lingjun::import(table, to),
+        Format::LingjunJobs => lingjun::import_jobs(table, to),
+        Format::Pollux => pollux::import(table, to),
+        Format::Slurm => slurm::import(table, to),
+        Format::Helios | Format::HeliosReduced | Format::Fleetsim => helios::import(table, format, to),
         _ => plain::import(table, to),
     }
 }
@@ -284,25 +328,14 @@ fn read_part(
 /// A file name without its folder and extension.
 fn stem(name: &str) -> &str {
     let base = name.rsplit('/').next().unwrap_or(name);
-    base.split('.')
-        .next()
-        .filter(|stem| !stem.is_empty())
-        .unwrap_or(base)
+    base.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(base)
 }
 
 fn damaged(file: &str, source: std::io::Error) -> ImportError {
-    ImportError::Read {
-        file: file.into(),
-        row: 1,
-        bytes: 0,
-        source,
-    }
+    ImportError::Read { file: file.into(), row: 1, bytes: 0, source }
 }
 
 fn unknown(file: &str, head: &[u8]) -> ImportError {
     let line = format::first_line(head).unwrap_or(b"");
-    ImportError::Unknown {
-        file: file.into(),
-        seen: error::shorten(line),
-    }
+    ImportError::Unknown { file: file.into(), seen: error::shorten(line) }
 }

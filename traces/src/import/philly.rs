@@ -68,25 +68,15 @@ struct Detail {
     gpus: Vec<serde::de::IgnoredAny>,
 }
 
-pub(crate) fn import_json(
-    file: &str,
-    reader: Box<dyn BufRead + '_>,
-    to: &mut Builder,
-) -> Result<(), ImportError> {
+pub(crate) fn import_json(file: &str, reader: Box<dyn BufRead + '_>, to: &mut Builder) -> Result<(), ImportError> {
     let expected = "an array of jobs, each with jobid, submitted_time and attempts";
     each_element(file, reader, expected, |line, job: Result<Job, Bad>| {
-        job.and_then(|job| take(&job, to))
-            .or_else(|bad| to.reject(line, bad))
+        job.and_then(|job| take(&job, to)).or_else(|bad| to.reject(line, bad))
     })
 }
 
 fn cell<'a>(column: &'a str, text: &'a Option<Text>) -> Cell<'a> {
-    Cell {
-        column,
-        bytes: text
-            .as_ref()
-            .map_or(&b""[..], |text| text.0.trim().as_bytes()),
-    }
+    Cell { column, bytes: text.as_ref().map_or(&b""[..], |text| text.0.trim().as_bytes()) }
 }
 
 fn take(job: &Job, to: &mut Builder) -> Result<(), Bad> {
@@ -95,35 +85,18 @@ fn take(job: &Job, to: &mut Builder) -> Result<(), Bad> {
         to.leave_out("jobs without a recorded start and end");
         return Ok(());
     };
-    let gpus = |attempt: &Attempt| {
-        attempt
-            .detail
-            .iter()
-            .map(|d| d.gpus.len() as u32)
-            .sum::<u32>()
-    };
+    let gpus = |attempt: &Attempt| attempt.detail.iter().map(|d| d.gpus.len() as u32).sum::<u32>();
     let Some(accelerators) = job.attempts.iter().map(gpus).find(|gpus| *gpus > 0) else {
         to.leave_out("jobs without a recorded accelerator");
         return Ok(());
     };
-    let end_cell = cell(
-        "end_time",
-        &job.attempts.last().and_then(|a| a.end_time.clone()),
-    )
-    .bytes
-    .to_vec();
-    let duration = between(start, end)
-        .ok_or_else(|| Bad::new("end_time", &end_cell, "an end that is not before the start"))?;
+    let end_cell = cell("end_time", &job.attempts.last().and_then(|a| a.end_time.clone())).bytes.to_vec();
+    let duration = between(start, end).ok_or_else(|| Bad::new("end_time", &end_cell, "an end that is not before the start"))?;
     to.push(Draft {
         tenant: cell("vc", &job.vc).bytes,
         outcome: outcome(cell("status", &job.status).bytes),
         start: Some(start),
-        ..Draft::new(
-            cell("jobid", &job.jobid),
-            submit,
-            duration,
-            Demand::whole(accelerators),
-        )
+        ..Draft::new(cell("jobid", &job.jobid), submit, duration, Demand::whole(accelerators))
     })
 }
 
@@ -131,17 +104,9 @@ fn take(job: &Job, to: &mut Builder) -> Result<(), Bad> {
 fn run(attempts: &[Attempt]) -> Result<Option<(When, When)>, Bad> {
     let date = |column, text| {
         let cell = cell(column, text);
-        if cell.is_missing() {
-            Ok(None)
-        } else {
-            cell.date().map(Some)
-        }
+        if cell.is_missing() { Ok(None) } else { cell.date().map(Some) }
     };
-    let start = attempts
-        .first()
-        .map_or(Ok(None), |first| date("start_time", &first.start_time))?;
-    let end = attempts
-        .last()
-        .map_or(Ok(None), |last| date("end_time", &last.end_time))?;
+    let start = attempts.first().map_or(Ok(None), |first| date("start_time", &first.start_time))?;
+    let end = attempts.last().map_or(Ok(None), |last| date("end_time", &last.end_time))?;
     Ok(start.zip(end))
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | job | `job_id`, `jobid`, `id`, `job`, `job_name`, `jobname`, `name` | text | the row's number among the jobs, from 0 |
 //! | submit | `submit_time`, `submission_time`, `submitted_time`, `arrival_time`, `submit`, `arrival`, `submitted`, `submitted_at`, `creation_time`, `time`, `timestamp` | seconds from the beginning, Unix seconds (from 10^9 on), or `YYYY-MM-DD HH:MM:SS` (UTC unless a zone follows) | refused |
-//! | duration | `duration`, `run_time`, `runtime`, `service_time`, `service`, `job_duration`, `execution_time`, `elapsed` | seconds or `[D-]HH:MM:SS` | end less start |
+//! | duration | `duration`, `run_time`, `runtime`, `service_time`, `service`, `job_duration`, `execution_time`, `elapsed` | seconds, `[D-]HH:MM:SS`, or `never` for a job without end | end less start |
 //! | start | `start_time`, `start`, `started` | as submit | not recorded |
 //! | end | `end_time`, `end`, `finish_time`, `completion_time` | as submit | used only without a duration |
 //! | accelerators | `num_gpu`, `num_gpus`, `gpu_num`, `gpus`, `gpu`, `gpu_count`, `ngpus`, `n_gpus`, `accelerators`, `num_accelerators`, `num_chips`, `requested_gpus`, `gpu_request` | number; `0.5` is half of one, `1.5` two at 0.75 | refused |
@@ -32,9 +32,7 @@ use super::layout::{Layout, read, suffices};
 use super::lines::Table;
 
 pub(crate) const PLAIN: Layout = Layout {
-    id: &[
-        "job_id", "jobid", "id", "job", "job_name", "jobname", "name",
-    ],
+    id: &["job_id", "jobid", "id", "job", "job_name", "jobname", "name"],
     submit: &[
         "submit_time",
         "submission_time",
@@ -48,16 +46,7 @@ pub(crate) const PLAIN: Layout = Layout {
         "time",
         "timestamp",
     ],
-    duration: &[
-        "duration",
-        "run_time",
-        "runtime",
-        "service_time",
-        "service",
-        "job_duration",
-        "execution_time",
-        "elapsed",
-    ],
+    duration: &["duration", "run_time", "runtime", "service_time", "service", "job_duration", "execution_time", "elapsed"],
     start: &["start_time", "start", "started"],
     end: &["end_time", "end", "finish_time", "completion_time"],
     accelerators: &[
@@ -76,49 +65,16 @@ pub(crate) const PLAIN: Layout = Layout {
         "gpu_request",
     ],
     milli: &["gpu_milli", "milli"],
-    cpus: &[
-        "num_cpu", "num_cpus", "cpu_num", "cpus", "ncpus", "cpu", "cores",
-    ],
+    cpus: &["num_cpu", "num_cpus", "cpu_num", "cpus", "ncpus", "cpu", "cores"],
     memory: &["memory", "mem"],
     within: &["within"],
-    kind: &[
-        "gpu_type",
-        "accelerator_type",
-        "gpu_model",
-        "chip_type",
-        "gpu_spec",
-    ],
-    tenant: &[
-        "tenant",
-        "vc",
-        "virtual_cluster",
-        "account",
-        "group",
-        "project",
-        "user",
-        "user_id",
-        "uid",
-    ],
+    kind: &["gpu_type", "accelerator_type", "gpu_model", "chip_type", "gpu_spec"],
+    tenant: &["tenant", "vc", "virtual_cluster", "account", "group", "project", "user", "user_id", "uid"],
     priority: &["priority", "prio"],
     tier: &["tier", "service_tier"],
-    estimate: &[
-        "estimate",
-        "estimated_duration",
-        "walltime",
-        "walltime_limit",
-        "time_limit",
-        "timelimit",
-        "requested_time",
-    ],
+    estimate: &["estimate", "estimated_duration", "walltime", "walltime_limit", "time_limit", "timelimit", "requested_time"],
     outcome: &["status", "state", "outcome", "final_status", "job_status"],
-    label: &[
-        "label",
-        "model",
-        "model_name",
-        "application",
-        "class",
-        "job_type",
-    ],
+    label: &["label", "model", "model_name", "application", "class", "job_type"],
     ..Layout::NONE
 };
 

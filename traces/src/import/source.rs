@@ -24,8 +24,7 @@ impl<'a> Opened<'a> {
         for _ in 0..4 {
             let mut magic = Vec::with_capacity(4);
             reader.by_ref().take(4).read_to_end(&mut magic)?;
-            let compressed =
-                BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic.clone()).chain(reader));
+            let compressed = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic.clone()).chain(reader));
             if magic.starts_with(&[0x1f, 0x8b]) {
                 reader = Box::new(flate2::bufread::MultiGzDecoder::new(compressed));
             } else if magic == [0x28, 0xb5, 0x2f, 0xfd] {
@@ -37,11 +36,7 @@ impl<'a> Opened<'a> {
         }
         let mut head = Vec::new();
         // An error here comes again, with its place, when the content is read.
-        let error = reader
-            .by_ref()
-            .take(HEAD_BYTES)
-            .read_to_end(&mut head)
-            .err();
+        let error = reader.by_ref().take(HEAD_BYTES).read_to_end(&mut head).err();
         let rest: Box<dyn Read + 'a> = match error {
             Some(error) => Box::new(Broken(Some(error))),
             None => reader,
@@ -62,10 +57,7 @@ impl<'a> Opened<'a> {
     where
         'a: 'd,
     {
-        let reader = Digested {
-            reader: self.into_read(),
-            digest,
-        };
+        let reader = Digested { reader: self.into_read(), digest };
         Box::new(BufReader::with_capacity(BUFFER_BYTES, reader))
     }
 }
@@ -102,10 +94,7 @@ impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.reader.read(buffer)?;
         if got == 0 && self.left > 0 && !buffer.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the archive ends inside this member",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside this member"));
         }
         self.left = self.left.saturating_sub(got as u64);
         Ok(got)
@@ -116,24 +105,16 @@ impl<R: Read> Read for Whole<R> {
 pub(crate) fn selector(path: &Path) -> (String, Option<String>) {
     let whole = path.to_string_lossy().into_owned();
     match whole.rsplit_once('#') {
-        Some((file, member)) if !path.exists() && !file.is_empty() => {
-            (file.into(), Some(member.into()))
-        }
+        Some((file, member)) if !path.exists() && !file.is_empty() => (file.into(), Some(member.into())),
         _ => (whole, None),
     }
 }
 
 pub(crate) fn open(file: &str) -> Result<Box<dyn Read>, ImportError> {
-    let failed = |source| ImportError::Open {
-        file: file.into(),
-        source,
-    };
+    let failed = |source| ImportError::Open { file: file.into(), source };
     let opened = File::open(file).map_err(failed)?;
     if opened.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "it is a directory",
-        )));
+        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")));
     }
     Ok(Box::new(opened))
 }

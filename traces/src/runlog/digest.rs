@@ -4,38 +4,37 @@ use super::StepView;
 use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
-const BUFFER_WORDS: usize = 1024;
+const BUFFER_BYTES: usize = 8192;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
 pub struct LogDigest {
     hasher: Xxh3,
-    buffer: Box<[u64; BUFFER_WORDS]>,
+    buffer: Box<[u8; BUFFER_BYTES]>,
     filled: usize,
 }
 
 impl Default for LogDigest {
     fn default() -> LogDigest {
-        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER_WORDS]), filled: 0 }
+        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER_BYTES]), filled: 0 }
     }
 }
 
 impl LogDigest {
     #[inline]
     fn words<const N: usize>(&mut self, words: [u64; N]) {
-        if self.filled + N > BUFFER_WORDS {
+        if self.filled + N * 8 > BUFFER_BYTES {
             self.flush();
         }
-        self.buffer[self.filled..self.filled + N].copy_from_slice(&words);
-        self.filled += N;
+        let bytes = &mut self.buffer[self.filled..self.filled + N * 8];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        self.filled += N * 8;
     }
 
     fn flush(&mut self) {
-        let mut bytes = [0; BUFFER_WORDS * 8];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(&self.buffer[..self.filled]) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        self.hasher.update(&bytes[..self.filled * 8]);
+        self.hasher.update(&self.buffer[..self.filled]);
         self.filled = 0;
     }
 

@@ -25,7 +25,9 @@ pub enum Estimates {
 
 /// A text that names no source of estimates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no source of estimates: expected \"none\", \"oracle\", \"trace\" or \"noisy(SIGMA)\" with SIGMA from 0 to 10")]
+#[error(
+    "{0:?} is no source of estimates: expected \"none\", \"oracle\", \"trace\" or \"noisy(SIGMA)\" with SIGMA from 0 to 10"
+)]
 pub struct BadEstimates(pub String);
 
 impl Estimates {
@@ -50,7 +52,7 @@ impl Estimator {
             Estimates::Oracle => Some(job.duration),
             Estimates::Trace => job.estimate,
             Estimates::Noisy(sigma) => {
-                let factor = (sigma * normal_quantile(self.noise.uniform(&job.id))).exp();
+                let factor = libm::exp(sigma * normal_quantile(self.noise.uniform(&job.id)));
                 Some(Span::from_secs_f64(job.duration.as_secs_f64() * factor).unwrap_or(Span::MAX))
             }
         }

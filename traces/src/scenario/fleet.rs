@@ -1,6 +1,6 @@
 //! Fleets in a few lines: a pool, equal nodes, a node list, or regions with clusters with groups of equal nodes.
 
-use super::nodes::{NodeListError, read_node_list};
+use crate::import::{ImportError, import_fleet};
 use policies::fleet::Node;
 use policies::{Fleet, RegionId};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct FleetSpec {
     /// One cluster of equal nodes: `"64x8"` is 64 nodes of 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<String>,
-    /// A node list in CSV (see [`read_node_list`]), relative to the scenario's folder.
+    /// A machine list in any form that [`import::machines`](crate::import::machines) knows, relative to the scenario's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Clusters of one region.
@@ -79,7 +79,9 @@ fn accelerator() -> String {
 
 /// A text that does not describe equal nodes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not describe nodes: expected NODESxACCELERATORS such as \"64x8\" (both at least 1, at most {NODES_MAX} nodes)")]
+#[error(
+    "{0:?} does not describe nodes: expected NODESxACCELERATORS such as \"64x8\" (both at least 1, at most {NODES_MAX} nodes)"
+)]
 pub struct BadNodes(pub String);
 
 /// Why a fleet cannot be built.
@@ -94,9 +96,9 @@ pub enum FleetError {
     /// See [`BadNodes`].
     #[error(transparent)]
     Nodes(#[from] BadNodes),
-    /// The node list cannot be used.
+    /// The machine list cannot be used.
     #[error(transparent)]
-    List(#[from] NodeListError),
+    List(#[from] Box<ImportError>),
     /// More of something than ids.
     #[error("{count} {what}: expected at most {limit}")]
     TooMany {
@@ -119,7 +121,7 @@ impl FleetError {
     }
 }
 
-const NODES_MAX: u32 = 100_000_000;
+const NODES_MAX: u32 = 10_000_000;
 
 /// `"64x8"`: 64 nodes of 8 accelerators.
 pub fn parse_nodes(text: &str) -> Result<Fleet, BadNodes> {
@@ -133,13 +135,8 @@ pub fn parse_nodes(text: &str) -> Result<Fleet, BadNodes> {
 impl FleetSpec {
     /// Builds the fleet; `folder` anchors a relative `file`.
     pub fn build(&self, folder: &Path) -> Result<Fleet, FleetError> {
-        let ways = [
-            self.pool.is_some(),
-            self.nodes.is_some(),
-            self.file.is_some(),
-            !self.cluster.is_empty(),
-            !self.region.is_empty(),
-        ];
+        let ways =
+            [self.pool.is_some(), self.nodes.is_some(), self.file.is_some(), !self.cluster.is_empty(), !self.region.is_empty()];
         let given = ways.iter().filter(|way| **way).count();
         if given != 1 {
             return Err(FleetError::Ambiguous(given));
@@ -147,13 +144,13 @@ impl FleetSpec {
         let fleet = match (self.pool, &self.nodes, &self.file) {
             (Some(accelerators), ..) => Fleet::pool(accelerators),
             (_, Some(nodes), _) => parse_nodes(nodes)?,
-            (.., Some(file)) => read_node_list(&folder.join(file))?,
-            _ => self.from_tree()?,
+            (.., Some(file)) => import_fleet(&folder.join(file)).map_err(Box::new)?,
+            _ => self.build_tree()?,
         };
         if fleet.accelerators() == 0 { Err(FleetError::Empty) } else { Ok(fleet) }
     }
 
-    fn from_tree(&self) -> Result<Fleet, FleetError> {
+    fn build_tree(&self) -> Result<Fleet, FleetError> {
         self.check_limits()?;
         let mut fleet = Fleet::default();
         if !self.cluster.is_empty() {

@@ -19,13 +19,11 @@
 mod error;
 mod estimates;
 mod fleet;
-mod nodes;
 mod source;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
-pub use fleet::{BadNodes, ClusterSpec, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
-pub use nodes::read_node_list;
+pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use source::{TraceSpec, align_types};
 
 use crate::duration::Length;
@@ -42,7 +40,7 @@ pub struct Scenario {
     /// For reports. Default: the file's name without its ending.
     #[serde(default)]
     pub name: String,
-    /// What it asks: the comment at the top of the file.
+    /// What it asks: the first paragraph of the comment at the top of the file.
     #[serde(skip_deserializing, default)]
     pub question: String,
     /// Where all random streams come from. Default: 0.
@@ -126,7 +124,7 @@ impl Default for ReportSpec {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Jobs<'a> {
     /// Draw them: [`generate`](crate::generate::generate()) with this model, completed from the fleet, and the seed.
-    Generate(WorkloadModel),
+    Generate(Box<WorkloadModel>),
     /// Import this file, then let [`TraceSpec::apply`] work on what it gives.
     Import(PathBuf, &'a TraceSpec),
 }
@@ -135,8 +133,7 @@ impl Scenario {
     /// Reads a scenario file.
     pub fn load(path: impl AsRef<Path>) -> Result<Scenario, ScenarioError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
         Scenario::parse(&text, path)
     }
 
@@ -163,7 +160,9 @@ impl Scenario {
             }
             (Some(trace), None) => {
                 trace.check(place)?;
-                place.require_file("trace.file", &self.folder.join(&trace.file))?;
+                for (field, file) in trace.files() {
+                    place.require_file(field, &self.folder.join(file))?;
+                }
             }
             (None, Some(_)) => {}
         }
@@ -191,7 +190,7 @@ impl Scenario {
     pub fn jobs(&self, fleet: &Fleet) -> Jobs<'_> {
         match (&self.trace, &self.workload) {
             (Some(trace), _) => Jobs::Import(self.folder.join(&trace.file), trace),
-            (None, model) => Jobs::Generate(for_fleet(&model.clone().unwrap_or_default(), fleet)),
+            (None, model) => Jobs::Generate(Box::new(for_fleet(&model.clone().unwrap_or_default(), fleet))),
         }
     }
 }
@@ -203,8 +202,8 @@ fn for_fleet(model: &WorkloadModel, fleet: &Fleet) -> WorkloadModel {
     model
 }
 
-/// The comment lines at the top, without their marks.
+/// The first paragraph of the comment at the top, without its marks.
 fn question(text: &str) -> String {
-    let lines = text.lines().map_while(|line| line.trim_start().strip_prefix('#'));
-    lines.map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    let lines = text.lines().map_while(|line| line.trim_start().strip_prefix('#')).map(str::trim);
+    lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

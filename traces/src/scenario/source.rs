@@ -3,12 +3,12 @@
 use super::ScenarioError;
 use super::error::Place;
 use crate::duration::Length;
-use crate::import::OnBadRow;
+use crate::import::{Format, ImportOptions, NEVER_ENDS, OnBadRow};
 use crate::model::{Trace, TraceJob};
 use policies::{Fleet, Time, TypeId, TypeSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A trace file and what to make of it. Filters work in the order of the fields; `load` comes last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct TraceSpec {
     /// Format name. Default: found out from the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// The second file that some formats need (see [`ImportOptions::with`]), relative to the scenario's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<PathBuf>,
     /// What to do with a row that cannot be used. Default: fail.
     #[serde(default)]
     pub on_bad_row: OnBadRow,
@@ -46,7 +49,28 @@ pub struct TraceSpec {
 }
 
 impl TraceSpec {
+    /// The files it needs, with the fields that name them. A member of an archive (`a.tar.gz#b.csv`) needs the archive.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        let named = [("trace.file", Some(&self.file)), ("trace.with", self.with.as_ref())];
+        let archive = |file: &Path| PathBuf::from(file.to_string_lossy().split('#').next().unwrap_or_default());
+        named.into_iter().filter_map(move |(field, file)| Some((field, archive(file?))))
+    }
+
+    /// How to import the file; `folder` anchors relative paths.
+    pub fn options(&self, folder: &Path) -> ImportOptions {
+        ImportOptions {
+            // Checked when the scenario was read.
+            format: self.format.as_deref().and_then(|name| name.parse().ok()),
+            on_bad_row: self.on_bad_row,
+            with: self.with.as_ref().map(|file| folder.join(file)),
+            ..ImportOptions::default()
+        }
+    }
+
     pub(super) fn check(&self, place: &Place<'_>) -> Result<(), ScenarioError> {
+        if let Some(Err(unknown)) = self.format.as_deref().map(str::parse::<Format>) {
+            return Err(place.model("trace", Some("format"), &unknown));
+        }
         if let Some(load) = self.load.filter(|load| !(*load > 0.0 && load.is_finite())) {
             return Err(place.invalid("trace.load", load, "more than 0, where 1 asks for all capacity"));
         }
@@ -96,7 +120,8 @@ fn shift(trace: &mut Trace, from: Time) {
 fn scale_arrivals(jobs: &mut [TraceJob], load: f64, accelerators: u64) {
     let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return };
     let (first, span_s) = (first.submit, last.submit.since(first.submit).as_secs_f64());
-    let milli_s: f64 = jobs.iter().map(|job| job.demand.milli_total() as f64 * job.duration.as_secs_f64()).sum();
+    let ending = jobs.iter().filter(|job| job.duration < NEVER_ENDS);
+    let milli_s: f64 = ending.map(|job| job.demand.milli_total() as f64 * job.duration.as_secs_f64()).sum();
     if span_s == 0.0 || milli_s == 0.0 {
         return;
     }
