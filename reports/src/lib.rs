@@ -18,6 +18,7 @@ mod summary;
 mod summary_table;
 mod tables;
 mod tenants;
+mod timeline;
 mod waits;
 
 pub use analysis::Analysis;
@@ -33,4 +34,5 @@ pub use summary::{SLOWDOWN_TAU, Summary, labels};
 pub use summary_table::{summary_csv, summary_json, summary_table};
 pub use tables::{jobs_table, tenants_table, timeseries_table};
 pub use tenants::Tenant;
+pub use timeline::{TIMELINE_EVENTS_MAX, Timeline, TimelineOptions, Tracks, timeline};
 pub use waits::{Wait, Waits};

@@ -84,7 +84,7 @@ fn text_and_json_hold_the_story() {
         "    on node 0 of cluster: 4 x accelerator, left by",
         "      00:09:10  job-3 (#3 of speech, 1 accelerator), which finished",
         "When it was submitted, 00:00:10:",
-        "  1 of 4 accelerators free that it could use, on 1 nodes, at most 1 on one",
+        "  1 of 4 accelerators free that it could use, on 1 node, at most 1 on one",
         "    job-0 (#0 of vision, 3 accelerators), since 00:00:00",
     ] {
         assert!(text.contains(&format!("{line}\n")), "missing `{line}` in:\n{text}");

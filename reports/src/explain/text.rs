@@ -51,7 +51,11 @@ fn job(job: &JobRef) -> String {
 }
 
 fn accelerators(count: f64) -> String {
-    format!("{} accelerator{}", grouped(count), if count == 1.0 { "" } else { "s" })
+    many(count, "accelerator")
+}
+
+fn many(count: f64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1.0 { "" } else { "s" })
 }
 
 impl fmt::Display for Explanation {
@@ -150,14 +154,14 @@ fn write_moment(f: &mut fmt::Formatter<'_>, clock: &Clock, moment: &Moment) -> f
     writeln!(f, "\nWhen {}, {}:", moment.what, clock.at(moment.at_s))?;
     writeln!(
         f,
-        "  {} of {} free that it could use, on {} nodes, at most {} on one",
+        "  {} of {} free that it could use, on {}, at most {} on one",
         grouped(moment.free),
         accelerators(moment.acceptable),
-        grouped(moment.free_nodes as f64),
+        many(moment.free_nodes as f64, "node"),
         grouped(moment.free_on_one_node)
     )?;
     if !moment.largest_holders.is_empty() {
-        writeln!(f, "  {} jobs held accelerators, the largest:", grouped(moment.holders as f64))?;
+        writeln!(f, "  {} held accelerators, the largest:", many(moment.holders as f64, "job"))?;
         for holder in &moment.largest_holders {
             writeln!(f, "    {}, since {}", job(holder), clock.at(holder.at_s))?;
         }
@@ -167,8 +171,8 @@ fn write_moment(f: &mut fmt::Formatter<'_>, clock: &Clock, moment: &Moment) -> f
     }
     writeln!(
         f,
-        "  {} other jobs waited, {} of them since before it, asking for {}",
-        grouped(moment.pending as f64),
+        "  {} waited, {} of them since before it, asking for {}",
+        many(moment.pending as f64, "other job"),
         grouped(moment.ahead as f64),
         accelerators(moment.ahead_accelerators)
     )?;
