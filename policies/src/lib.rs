@@ -4,6 +4,7 @@
 //! orders in the simulator and on real nodes. Start with [`Policy`] and [`Scheduler`].
 
 pub mod allocation;
+mod attained;
 pub mod capacity;
 pub mod catalog;
 mod check;

@@ -29,3 +29,14 @@ fn shortest_remaining_time_and_service() {
         (5000, 512, "srtf", 11171.1242, 2_513_611, 2376),
     ]);
 }
+
+#[test]
+fn discretised_least_attained_service() {
+    let seconds = "tiresias(limits=3250:7200, service=seconds, upstream_jumps=true)";
+    let gpu_seconds = "tiresias(limits=3250:7200, service=gpu-seconds, upstream_jumps=true)";
+    reproduces(&[
+        (1000, 128, seconds, 17052.374, 2_190_247, 268),
+        (1000, 128, gpu_seconds, 16897.281, 2_189_555, 240),
+        (5000, 512, gpu_seconds, 11067.7098, 2_486_632, 697),
+    ]);
+}

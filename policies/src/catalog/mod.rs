@@ -2,6 +2,7 @@
 
 mod fifo;
 mod srtf;
+mod tiresias;
 
 pub use fifo::{FifoSkip, FifoStrict};
 pub use srtf::ShortestRemaining;
@@ -10,7 +11,7 @@ use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] = &[fifo::ENTRY, srtf::SRTF, srtf::SRSF];
+pub const POLICIES: &[Entry] = &[fifo::ENTRY, srtf::SRTF, srtf::SRSF, tiresias::ENTRY];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -23,6 +24,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
     let policy = match spec.name() {
         "fifo" => fifo::make(&spec)?,
         "srtf" | "srsf" => srtf::make(&spec)?,
+        "tiresias" => tiresias::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))
