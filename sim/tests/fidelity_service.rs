@@ -40,3 +40,17 @@ fn discretised_least_attained_service() {
         (5000, 512, gpu_seconds, 11067.7098, 2_486_632, 697),
     ]);
 }
+
+/// No published figures: what must hold of policies that need no durations. Between those that know nothing (FIFO) and all
+/// (SRTF), far nearer to the latter.
+#[test]
+fn without_durations() {
+    let Some(arrivals) = philly(1000) else { return };
+    let mean = |policy: &str| simulate(Fleet::pool(128), policy, "pool", "zero", &arrivals, false).mean_jct_s();
+    let (best, worst) = (mean("srsf"), mean("fifo"));
+    for policy in ["las", "las(service=seconds)", "gittins", "gittins(service=seconds)", "tiresias"] {
+        let found = mean(policy);
+        println!("{policy}: {found}");
+        assert!(best < found && found < best + 0.15 * (worst - best), "{policy}: {found} between {best} and {worst}");
+    }
+}

@@ -33,10 +33,6 @@ impl Alarms {
         Alarms { upstream: upstream.then(BTreeMap::new), ..Alarms::default() }
     }
 
-    pub fn is_upstream(&self) -> bool {
-        self.upstream.is_some()
-    }
-
     pub fn set(&mut self, job: JobId, alarm: Alarm) {
         self.at.insert((alarm.at, job));
         if let Some(groups) = &mut self.upstream {

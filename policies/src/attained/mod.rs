@@ -9,8 +9,8 @@ mod unit;
 pub(crate) use unit::Unit;
 
 use crate::event::Event;
-use crate::idtable::IdTable;
 use crate::ids::JobId;
+use crate::idtable::IdTable;
 use crate::job::Phase;
 use crate::plan::Plan;
 use crate::policy::Policy;

@@ -1,6 +1,8 @@
 //! The policies, a file each. [`by_name`] is the list.
 
 mod fifo;
+mod gittins;
+mod las;
 mod srtf;
 mod tiresias;
 
@@ -11,7 +13,7 @@ use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] = &[fifo::ENTRY, srtf::SRTF, srtf::SRSF, tiresias::ENTRY];
+pub const POLICIES: &[Entry] = &[fifo::ENTRY, srtf::SRTF, srtf::SRSF, las::ENTRY, tiresias::ENTRY, gittins::ENTRY];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -24,6 +26,8 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
     let policy = match spec.name() {
         "fifo" => fifo::make(&spec)?,
         "srtf" | "srsf" => srtf::make(&spec)?,
+        "las" => las::make(&spec)?,
+        "gittins" => gittins::make(&spec)?,
         "tiresias" => tiresias::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };

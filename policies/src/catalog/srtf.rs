@@ -4,7 +4,7 @@ use super::{Entry, Policy, Spec, SpecError};
 use crate::event::Event;
 use crate::ids::JobId;
 use crate::plan::Plan;
-use crate::ranked::{Change, Equals, Places, Ranked, tie_at, service, waiting_since};
+use crate::ranked::{Change, Equals, Places, Ranked, service, tie_at, waiting_since};
 use crate::view::View;
 
 pub(super) const SRTF: Entry = Entry {
