@@ -1,1 +1,46 @@
-fn main() {}
+//! The command that people type: arguments in, exit code out. 0 done, 1 a check failed, 2 could not run.
+
+mod cli;
+mod commands;
+mod progress;
+mod setup;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+/// How a command ended when nothing kept it from running.
+pub enum Verdict {
+    /// All is well.
+    Done,
+    /// It ran, and found something wrong.
+    CheckFailed,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Launch(args) => commands::launch::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Replay(args) => commands::replay::run(&args),
+        Command::Trace(command) => commands::trace::run(&command),
+        Command::Policies(args) => commands::policies::list(&args),
+    };
+    match result {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::CheckFailed) => ExitCode::from(1),
+        // A reader that has seen enough (`orrery ... | head`) is no error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(io)
+}

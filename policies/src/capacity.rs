@@ -9,6 +9,7 @@ use crate::fleet::{Fleet, Node};
 use crate::ids::{ClusterId, NodeId, TypeId};
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
+use crate::journal::Journal;
 use std::collections::BTreeMap;
 
 /// Resources of one node in one view.
@@ -28,6 +29,35 @@ struct NodeState {
     whole: u64,
     free: Amount,
     held: Amount,
+    /// Grants planned here by [kind](grant_kind).
+    kinds: [u16; GRANT_KINDS],
+}
+
+/// How many kinds of grant [`grant_kind`] tells apart.
+pub const GRANT_KINDS: usize = 8;
+
+/// What kind of user a grant is to its node: 0 a share of accelerators, 1 to 7 whole ones: one, two, up to 4, 8, 16, 32, 64.
+pub const fn grant_kind(count: u32, milli: u16) -> usize {
+    if milli < WHOLE_MILLI || count == 0 { 0 } else { 1 + count.next_power_of_two().trailing_zeros() as usize }
+}
+
+impl Amount {
+    /// What `count` of the demand's accelerators take, processors and memory in proportion.
+    fn portion(demand: &Demand, count: u32) -> Amount {
+        Amount {
+            milli: u64::from(count) * u64::from(demand.milli),
+            cpu_milli: demand.cpu_milli_for(count),
+            memory_mib: demand.memory_mib_for(count),
+        }
+    }
+
+    fn holds(&self, wanted: &Amount) -> bool {
+        self.milli >= wanted.milli && self.cpu_milli >= wanted.cpu_milli && self.memory_mib >= wanted.memory_mib
+    }
+
+    fn grant(&self, node: NodeId, count: u32, devices: u64) -> Grant {
+        Grant { node, count, devices, cpu_milli: self.cpu_milli, memory_mib: self.memory_mib }
+    }
 }
 
 /// Nodes of one cluster with equal type and number of accelerators, indexed by how many are wholly free.
@@ -37,6 +67,8 @@ pub struct Group {
     pub cluster: ClusterId,
     /// Their accelerators' type.
     pub kind: TypeId,
+    /// The lowest-numbered of them.
+    pub first: NodeId,
     /// Accelerators on each.
     pub size: u32,
     /// Nodes in all.
@@ -45,8 +77,8 @@ pub struct Group {
     pub fungible: bool,
     /// `by_free[n]`: nodes with exactly `n` accelerators wholly free to plan with. Fungible nodes are all in `by_free[0]`.
     by_free: Vec<IdSet>,
-    /// Nodes on which an accelerator is shared and not full.
-    partial: IdSet,
+    /// `shared[m]`: nodes with a shared accelerator of which exactly `m` thousandths are free.
+    shared: BTreeMap<u16, IdSet>,
 }
 
 impl Group {
@@ -55,9 +87,10 @@ impl Group {
         &self.by_free[count as usize]
     }
 
-    /// Nodes with a shared accelerator that is not full, ascending.
-    pub fn with_partial(&self) -> &IdSet {
-        &self.partial
+    /// Nodes with a shared accelerator that has room for `milli` thousandths more, by how much is free on it, ascending. A node
+    /// with several such accelerators is in several sets.
+    pub fn with_shared(&self, milli: u16) -> impl DoubleEndedIterator<Item = &IdSet> {
+        self.shared.range(milli..).map(|(_, nodes)| nodes).filter(|nodes| !nodes.is_empty())
     }
 }
 
@@ -75,6 +108,7 @@ pub struct Capacity {
     free_milli: u64,
     free_milli_by_type: Vec<u64>,
     generation: u64,
+    journal: Journal,
 }
 
 impl Capacity {
@@ -88,7 +122,7 @@ impl Capacity {
         for (id, node) in fleet.nodes.iter().enumerate() {
             let fungible = node.is_fungible();
             let group = *group_of.entry((node.cluster, node.kind, node.accelerators)).or_insert_with(|| {
-                groups.push(Group::new(node));
+                groups.push(Group::new(NodeId(id as u32), node));
                 (groups.len() - 1) as u32
             });
             let count = node.accelerators;
@@ -97,11 +131,19 @@ impl Capacity {
             let milli = u64::from(count) * u64::from(WHOLE_MILLI);
             let free = Amount { milli, cpu_milli: node.cpu_milli, memory_mib: node.memory_mib };
             let whole = if fungible { 0 } else { low_bits(count) };
-            nodes.push(NodeState { group, first_device: devices, whole, free, held: Amount::default() });
+            nodes.push(NodeState {
+                group,
+                first_device: devices,
+                whole,
+                free,
+                held: Amount::default(),
+                kinds: [0; GRANT_KINDS],
+            });
             devices += if fungible { 0 } else { count };
             free_milli_by_type[node.kind.index()] += milli;
         }
         let total_milli = free_milli_by_type.iter().sum();
+        let journal = Journal::new(fleet.nodes.len());
         Capacity {
             fleet,
             nodes,
@@ -112,6 +154,7 @@ impl Capacity {
             free_milli: total_milli,
             free_milli_by_type,
             generation: 0,
+            journal,
         }
     }
 
@@ -144,9 +187,19 @@ impl Capacity {
         self.free_milli_by_type.iter().enumerate().map(of_type).sum()
     }
 
+    /// Accelerator-thousandths of one type that are free to plan with.
+    pub fn free_milli_of(&self, kind: TypeId) -> u64 {
+        self.free_milli_by_type[kind.index()]
+    }
+
     /// Grows by one whenever something becomes free to plan with: what did not fit before may fit now.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The nodes on which something became free to plan with or ceased to be, in order.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Accelerators of `node` that are wholly free to plan with, as a bit set (0 on fungible nodes).
@@ -174,10 +227,32 @@ impl Capacity {
         &self.device_free[self.devices(node)]
     }
 
+    /// How many grants of each [kind](grant_kind) are planned on `node`; all 0 on fungible nodes.
+    pub fn grants_by_kind(&self, node: NodeId) -> &[u16; GRANT_KINDS] {
+        &self.nodes[node.index()].kinds
+    }
+
     fn devices(&self, node: NodeId) -> std::ops::Range<usize> {
         let spec = self.fleet.node(node);
         let first = self.nodes[node.index()].first_device as usize;
         first..first + if spec.is_fungible() { 0 } else { spec.accelerators as usize }
+    }
+
+    /// Whether [`grant_on`](Capacity::grant_on) would find room, and the node is of an acceptable type.
+    pub fn fits(&self, node: NodeId, demand: &Demand, count: u32) -> bool {
+        let (spec, state) = (self.fleet.node(node), &self.nodes[node.index()]);
+        if count > 0 && !demand.types.contains(spec.kind) || !state.free.holds(&Amount::portion(demand, count)) {
+            return false;
+        }
+        if spec.is_fungible() || count == 0 {
+            return true;
+        }
+        if demand.milli == WHOLE_MILLI {
+            return state.whole.count_ones() >= count;
+        }
+        state.whole.count_ones() >= count || {
+            self.device_free_milli(node).iter().filter(|&&free| free >= demand.milli).count() >= count as usize
+        }
     }
 
     /// The grant that puts `count` of the demand's accelerators on `node`, or `None` if they do not fit there now.
@@ -185,21 +260,23 @@ impl Capacity {
     /// Among a node's accelerators those that nobody holds come first (the job can start at once), then the lowest numbered; a
     /// share goes to the fullest accelerator that has room for it.
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
-        let state = &self.nodes[node.index()];
-        let portion = |amount: u32| proportional(amount, count, demand.accelerators);
-        let (cpu_milli, memory_mib) = (portion(demand.cpu_milli), portion(demand.memory_mib));
-        if state.free.cpu_milli < cpu_milli || state.free.memory_mib < memory_mib {
-            return None;
-        }
-        let grant = |devices| Grant { node, count, devices, cpu_milli, memory_mib };
-        let wanted = u64::from(count) * u64::from(demand.milli);
-        if state.free.milli < wanted {
+        let wanted = Amount::portion(demand, count);
+        if !self.nodes[node.index()].free.holds(&wanted) {
             return None;
         }
         if self.fleet.node(node).is_fungible() || count == 0 {
-            return Some(grant(0));
+            return Some(wanted.grant(node, count, 0));
         }
-        self.pick_devices(node, demand.milli, count).map(grant)
+        self.pick_devices(node, demand.milli, count).map(|devices| wanted.grant(node, count, devices))
+    }
+
+    /// Like [`grant_on`](Capacity::grant_on), on exactly these accelerators of a node whose accelerators are named.
+    pub fn grant_devices(&self, node: NodeId, demand: &Demand, devices: u64) -> Option<Grant> {
+        let count = devices.count_ones();
+        let wanted = Amount::portion(demand, count);
+        let free = self.device_free_milli(node);
+        let fits = bits(devices).all(|d| free.get(d).is_some_and(|&free| free >= demand.milli));
+        (fits && self.nodes[node.index()].free.holds(&wanted)).then(|| wanted.grant(node, count, devices))
     }
 
     fn pick_devices(&self, node: NodeId, milli: u16, count: u32) -> Option<u64> {
@@ -246,10 +323,15 @@ impl Capacity {
 
     /// Puts `allocation` back into what is free to plan with.
     pub(crate) fn give(&mut self, allocation: &Allocation, milli: u16) {
+        self.lend(allocation, milli);
+        self.generation += 1;
+    }
+
+    /// Puts `allocation` back for a moment, to see what would fit then: unlike [`give`](Capacity::give) this is no news.
+    pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16) {
         for grant in allocation {
             self.change_planned(grant, milli, false);
         }
-        self.generation += 1;
     }
 
     fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {
@@ -265,27 +347,30 @@ impl Capacity {
         if spec.memory_mib != u32::MAX {
             shift32(&mut state.free.memory_mib, grant.memory_mib, !taken);
         }
+        self.journal.push(grant.node);
         if spec.is_fungible() || grant.devices == 0 {
             return;
         }
-        let before = state.whole;
-        for device in bits(grant.devices) {
-            let free = &mut self.device_free[state.first_device as usize + device];
-            *free = if taken { free.checked_sub(milli).expect("planned twice") } else { *free + milli };
-            debug_assert!(*free <= WHOLE_MILLI);
-            state.whole = state.whole & !(1 << device) | u64::from(*free == WHOLE_MILLI) << device;
-        }
+        let kind = &mut state.kinds[grant_kind(grant.count, milli)];
+        *kind = if taken { *kind + 1 } else { kind.checked_sub(1).expect("given twice") };
+        let before = state.whole.count_ones();
         let group = &mut self.groups[state.group as usize];
-        let (was, is) = (before.count_ones(), state.whole.count_ones());
-        if was != is {
-            group.by_free[was as usize].remove(grant.node.0);
-            group.by_free[is as usize].insert(grant.node.0);
+        let first = state.first_device as usize;
+        let devices = &mut self.device_free[first..first + spec.accelerators as usize];
+        for device in bits(grant.devices) {
+            let was = devices[device];
+            let is = if taken { was.checked_sub(milli).expect("planned twice") } else { was + milli };
+            debug_assert!(is <= WHOLE_MILLI);
+            devices[device] = is;
+            state.whole = state.whole & !(1 << device) | u64::from(is == WHOLE_MILLI) << device;
+            if milli != WHOLE_MILLI {
+                group.reshare(grant.node, devices, was, is);
+            }
         }
-        // Something is free beside the whole ones: a shared accelerator has room.
-        if state.free.milli > u64::from(is) * u64::from(WHOLE_MILLI) {
-            group.partial.insert(grant.node.0);
-        } else if !group.partial.is_empty() {
-            group.partial.remove(grant.node.0);
+        let after = state.whole.count_ones();
+        if before != after {
+            group.by_free[before as usize].remove(grant.node.0);
+            group.by_free[after as usize].insert(grant.node.0);
         }
     }
 
@@ -340,13 +425,18 @@ impl Capacity {
 
     fn compare(&self, fresh: &Capacity) -> Result<(), String> {
         for (id, (kept, new)) in self.nodes.iter().zip(&fresh.nodes).enumerate() {
-            if (kept.whole, kept.free, kept.held) != (new.whole, new.free, new.held) {
+            if (kept.whole, kept.free, kept.held, kept.kinds) != (new.whole, new.free, new.held, new.kinds) {
                 return Err(format!("node {id}: kept {kept:?}, recomputed {new:?}"));
             }
         }
         for (kept, new) in self.groups.iter().zip(&fresh.groups) {
-            let ids = |sets: &[IdSet]| sets.iter().map(|s| s.iter().collect::<Vec<_>>()).collect::<Vec<_>>();
-            if ids(&kept.by_free) != ids(&new.by_free) || kept.partial.iter().ne(new.partial.iter()) {
+            let ids = |set: &IdSet| set.iter().collect::<Vec<_>>();
+            let by_free = |group: &Group| group.by_free.iter().map(ids).collect::<Vec<_>>();
+            let shared = |group: &Group| {
+                let filled = group.shared.iter().filter(|(_, nodes)| !nodes.is_empty());
+                filled.map(|(&milli, nodes)| (milli, ids(nodes))).collect::<Vec<_>>()
+            };
+            if by_free(kept) != by_free(new) || shared(kept) != shared(new) {
                 return Err(format!("free index of cluster {} is stale", kept.cluster.0));
             }
         }
@@ -359,17 +449,29 @@ impl Capacity {
 }
 
 impl Group {
-    fn new(node: &Node) -> Group {
+    fn new(first: NodeId, node: &Node) -> Group {
         let fungible = node.is_fungible();
         let buckets = if fungible { 1 } else { node.accelerators as usize + 1 };
         Group {
             cluster: node.cluster,
             kind: node.kind,
+            first,
             size: node.accelerators,
             nodes: 0,
             fungible,
             by_free: vec![IdSet::new(); buckets],
-            partial: IdSet::new(),
+            shared: BTreeMap::new(),
+        }
+    }
+
+    /// An accelerator of `node` that had `was` thousandths free now has `is`; `devices` shows all of them after that.
+    fn reshare(&mut self, node: NodeId, devices: &[u16], was: u16, is: u16) {
+        let is_shared = |milli: u16| milli > 0 && milli < WHOLE_MILLI;
+        if is_shared(was) && !devices.contains(&was) {
+            self.shared.get_mut(&was).expect("a shared accelerator is indexed").remove(node.0);
+        }
+        if is_shared(is) {
+            self.shared.entry(is).or_default().insert(node.0);
         }
     }
 }
@@ -392,11 +494,6 @@ fn low_bits(count: u32) -> u64 {
 /// The `count` lowest bits of `set`, or all if it has fewer.
 fn lowest(set: u64, count: u32) -> u64 {
     bits(set).take(count as usize).fold(0, |picked, bit| picked | 1 << bit)
-}
-
-/// `amount * part / whole`, rounded up; all of it where the whole is nothing.
-fn proportional(amount: u32, part: u32, whole: u32) -> u32 {
-    if part == whole { amount } else { (u64::from(amount) * u64::from(part)).div_ceil(u64::from(whole)) as u32 }
 }
 
 fn shift(value: &mut u64, amount: u64, up: bool) {

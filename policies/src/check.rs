@@ -18,6 +18,10 @@ pub(crate) fn check(view: &View) -> Result<(), String> {
         }
         gang(view, job).map_err(|what| format!("job {}: {what}", id.0))?;
     }
+    let stopping = view.jobs.iter().filter(|(_, job)| job.phase == Phase::Stopping).count();
+    if stopping != view.stopping as usize {
+        return Err(format!("{stopping} jobs are stopping, {} were counted", view.stopping));
+    }
     let planned = |job: &&Job| matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running);
     let held = |job: &&Job| matches!(job.phase, Phase::Starting | Phase::Running | Phase::Stopping);
     let jobs = || view.jobs.iter().map(|(_, job)| job);

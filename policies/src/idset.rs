@@ -35,10 +35,29 @@ impl IdSet {
 
     /// Adds `id`; false if it was there.
     pub fn insert(&mut self, id: u32) -> bool {
-        if self.contains(id) {
-            return false;
-        }
         let mut index = id as usize;
+        if self.levels.first().is_none_or(|words| words.len() <= index / 64) {
+            self.grow(index);
+        }
+        for words in &mut self.levels {
+            let word = &mut words[index / 64];
+            let (was, bit) = (*word, 1 << (index % 64));
+            if was & bit != 0 {
+                return false;
+            }
+            *word |= bit;
+            // The levels above say already that this word is not empty.
+            if was != 0 {
+                break;
+            }
+            index /= 64;
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Makes room for `index` on every level; the top level has one word.
+    fn grow(&mut self, mut index: usize) {
         let mut level = 0;
         loop {
             if level == self.levels.len() {
@@ -47,18 +66,13 @@ impl IdSet {
                 self.levels.push(vec![u64::from(filled)]);
             }
             let words = &mut self.levels[level];
-            if words.len() <= index / 64 {
-                words.resize(index / 64 + 1, 0);
-            }
-            words[index / 64] |= 1 << (index % 64);
+            words.resize(words.len().max(index / 64 + 1), 0);
             index /= 64;
             level += 1;
             if index == 0 && level >= self.levels.len() {
-                break;
+                return;
             }
         }
-        self.len += 1;
-        true
     }
 
     /// Takes `id` out; false if it was not there.

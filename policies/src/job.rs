@@ -70,10 +70,25 @@ impl Demand {
         self.accelerators as u64 * self.milli as u64
     }
 
+    /// Processors in thousandths that come with `count` of its accelerators, rounded up.
+    pub const fn cpu_milli_for(&self, count: u32) -> u32 {
+        proportional(self.cpu_milli, count, self.accelerators)
+    }
+
+    /// Host memory in MiB that comes with `count` of its accelerators, rounded up.
+    pub const fn memory_mib_for(&self, count: u32) -> u32 {
+        proportional(self.memory_mib, count, self.accelerators)
+    }
+
     /// Whether whole accelerators and nothing else are asked for.
     pub const fn is_plain(&self) -> bool {
         self.milli == WHOLE_MILLI && self.cpu_milli == 0 && self.memory_mib == 0
     }
+}
+
+/// `amount * part / whole`, rounded up; all of it where part is the whole.
+const fn proportional(amount: u32, part: u32, whole: u32) -> u32 {
+    if part == whole || amount == 0 { amount } else { (amount as u64 * part as u64).div_ceil(whole as u64) as u32 }
 }
 
 /// What a policy may know of a job when it is submitted. The true duration is not in it.

@@ -88,6 +88,7 @@ impl Plan<'_> {
                 entry.phase = Phase::Stopping;
                 self.orders.push(Order::Preempt { job, attempt: entry.attempt });
                 self.view.active.remove(job.0);
+                self.view.stopping += 1;
                 self.view.capacity.give(&entry.allocation, milli);
             }
             Phase::Pending | Phase::Stopping | Phase::Done => return,
@@ -120,7 +121,8 @@ impl Plan<'_> {
 pub(crate) fn start_if_vacant(view: &mut View, orders: &mut Vec<Order>, job: JobId) -> bool {
     let entry = view.jobs.get_mut(job).expect("live");
     let milli = entry.spec.demand.milli;
-    if !view.capacity.is_vacant(&entry.allocation, milli) {
+    // While nobody is on the way out, what is free to plan with is free.
+    if view.stopping > 0 && !view.capacity.is_vacant(&entry.allocation, milli) {
         return false;
     }
     view.capacity.hold(&entry.allocation, milli, true);
@@ -128,6 +130,6 @@ pub(crate) fn start_if_vacant(view: &mut View, orders: &mut Vec<Order>, job: Job
     entry.attempt = Attempt(entry.attempt.0 + 1);
     entry.last_reason = 0;
     view.active.insert(job.0);
-    orders.push(Order::Start { job, attempt: entry.attempt, allocation: entry.allocation.clone() });
+    orders.push(Order::Start { job, attempt: entry.attempt, allocation: Allocation::from_slice(&entry.allocation) });
     true
 }

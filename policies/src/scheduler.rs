@@ -112,6 +112,7 @@ impl Scheduler {
     fn submit(&mut self, job: JobId, spec: JobSpec) -> bool {
         assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
         let class = self.view.intern(&spec.demand);
+        self.placement.observe(&spec.demand);
         self.view.jobs.push(Job {
             spec,
             class,
@@ -179,7 +180,9 @@ impl Scheduler {
         let allocation = std::mem::take(&mut entry.allocation);
         self.view.capacity.hold(&allocation, milli, false);
         // What was told to stop is free to plan with since then.
-        if was != Phase::Stopping {
+        if was == Phase::Stopping {
+            self.view.stopping -= 1;
+        } else {
             self.view.capacity.give(&allocation, milli);
             self.view.active.remove(job.0);
         }

@@ -24,6 +24,8 @@ pub struct View {
     pub(crate) pending: IdSet,
     pub(crate) active: IdSet,
     pub(crate) assigned: IdSet,
+    /// Jobs that were told to stop and still hold accelerators.
+    pub(crate) stopping: u32,
     pub(crate) notes: Vec<Note>,
     classes: Vec<Demand>,
     class_of: BTreeMap<Demand, ClassId>,
@@ -39,6 +41,7 @@ impl View {
             pending: IdSet::new(),
             active: IdSet::new(),
             assigned: IdSet::new(),
+            stopping: 0,
             notes: Vec::new(),
             classes: Vec::new(),
             class_of: BTreeMap::new(),

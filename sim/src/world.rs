@@ -125,14 +125,14 @@ impl World {
 
     /// Carries out the orders of one step.
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
-        let together = || orders.iter().filter(|o| matches!(o, Order::Start { .. })).count() > 1;
+        let starts = orders.iter().filter(|o| matches!(o, Order::Start { .. })).count();
+        let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
         for order in orders {
             match *order {
                 Order::Start { job, attempt, .. } => {
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
                     debug_assert_eq!(truth.state, State::Waiting);
                     (truth.attempt, truth.state) = (attempt, State::Starting);
-                    let extra = if together() { self.costs.start_together } else { self.costs.start_alone };
                     self.after(now, self.costs.start + extra, job, attempt, Happening::Start);
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),

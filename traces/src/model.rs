@@ -45,6 +45,14 @@ pub struct TraceJob {
     pub label: u32,
 }
 
+impl Trace {
+    /// BLAKE3 (hex) of everything in it: for traces that were drawn, not read.
+    pub fn digest(&self) -> String {
+        let bytes = postcard::to_stdvec(self).expect("a trace is plain data");
+        blake3::hash(&bytes).to_hex().to_string()
+    }
+}
+
 /// Jobs in submit order (ties in input row order), and the names that they index.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {

@@ -1,7 +1,7 @@
 //! First in, first out.
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
-use crate::event::Event;
+use crate::event::{Event, Reason};
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::view::View;
@@ -24,6 +24,10 @@ impl Policy for FifoStrict {
     fn decide(&mut self, plan: &mut Plan<'_>) {
         while let Some(head) = plan.first_pending() {
             if !plan.launch(head) {
+                // Who waits behind the second waits behind the first: one note tells the story.
+                if let Some(next) = plan.pending_after(head) {
+                    plan.hold(next, Reason::BehindHead { head });
+                }
                 break;
             }
         }

@@ -1,144 +1,157 @@
-//! First fit, best fit and worst fit over the free-count index: no walk over the fleet.
+//! First fit, best fit and worst fit over the free-count indexes: no walk over the fleet.
 
 use super::Placement;
+use super::gang::{self, GroupOrder};
 use crate::allocation::{Allocation, Grant};
-use crate::capacity::{Capacity, Group};
+use crate::capacity::{Capacity, Group, bits};
 use crate::ids::NodeId;
 use crate::idset::IdSet;
-use crate::job::{Demand, Level, WHOLE_MILLI};
+use crate::job::{Demand, WHOLE_MILLI};
+use std::cmp::Reverse;
 
 /// Which of the nodes with room is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeOrder {
     /// The lowest-numbered: first fit.
     Lowest,
-    /// The one with the fewest wholly free accelerators, then the lowest-numbered: best fit.
+    /// The one with the fewest wholly free accelerators, then the lowest-numbered: best fit. A share goes to the fullest shared
+    /// accelerator that has room for it, else to such a node.
     FewestFree,
-    /// The one with the most wholly free accelerators, then the lowest-numbered: worst fit.
+    /// The one with the most wholly free accelerators, then the lowest-numbered: worst fit. A share goes to the emptiest
+    /// shared accelerator where none is wholly free.
     MostFree,
 }
 
 /// Takes a gang that fits on a node to one node, chosen by [`NodeOrder`]; a larger one to as many completely free nodes as it
-/// fills, lowest-numbered first, and its remainder to one more node chosen like a small gang. Shares prefer accelerators that
-/// are shared already, except under worst fit.
+/// fills, lowest-numbered first, and its remainder to one more node chosen like a small gang (see [`gang`]).
 ///
-/// The rule for larger gangs is the "yarn" placement of Tiresias (Gu et al., NSDI '19) and of Philly (Jeon et al., ATC '19).
+/// A demand for nothing but accelerators costs one look into an index a group. One that also asks for processors or memory
+/// may have to pass over nodes whose accelerators are free but whose processors are not.
 pub struct Indexed(pub NodeOrder);
 
 impl Placement for Indexed {
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
-        let mut best: Option<(u32, NodeId, Allocation)> = None;
-        for group in capacity.groups() {
-            if demand.accelerators > 0 && !demand.types.contains(group.kind) {
-                continue;
-            }
-            let Some(allocation) = self.in_group(capacity, group, demand) else { continue };
-            let node = allocation[0].node;
-            let rank = match self.0 {
-                NodeOrder::Lowest => 0,
-                NodeOrder::FewestFree => capacity.whole_free(node).count_ones(),
-                NodeOrder::MostFree => u32::MAX - capacity.whole_free(node).count_ones(),
-            };
-            if best.as_ref().is_none_or(|&(r, n, _)| (rank, node) < (r, n)) {
-                best = Some((rank, node, allocation));
-            }
+        let one = capacity.groups().iter().filter(|group| gang::accepts(demand, group));
+        let one = one.filter_map(|group| self.on_one_node(capacity, group, demand, demand.accelerators, &[]));
+        if let Some((_, grant)) = one.min_by_key(|&(rank, grant)| (rank, grant.node)) {
+            return Some(Allocation::from_elem(grant, 1));
         }
-        best.map(|(_, _, allocation)| allocation)
+        gang::spread(capacity, demand, self.group_order(), |group, count, taken| {
+            self.on_one_node(capacity, group, demand, count, taken).map(|(_, grant)| grant)
+        })
     }
 }
 
+/// Makes the ranks of wholly free accelerators and of shared ones comparable.
+const MIDDLE: u32 = 1 << 31;
+
 impl Indexed {
-    fn in_group(&self, capacity: &Capacity, group: &Group, demand: &Demand) -> Option<Allocation> {
-        let (size, wanted) = (group.size, demand.accelerators);
-        if wanted <= size {
-            return self.on_one_node(capacity, group, demand, wanted, None).map(|grant| Allocation::from_elem(grant, 1));
+    fn group_order(&self) -> GroupOrder {
+        match self.0 {
+            NodeOrder::Lowest => GroupOrder::Lowest,
+            NodeOrder::FewestFree => GroupOrder::FewestFree,
+            NodeOrder::MostFree => GroupOrder::MostFree,
         }
-        if demand.within == Level::Node || size == 0 || group.nodes < wanted.div_ceil(size) {
-            return None;
-        }
-        let whole_nodes = (wanted / size) as usize;
-        let free = if group.fungible { group.with_free(0) } else { group.with_free(size) };
-        if free.len() < whole_nodes {
-            return None;
-        }
-        let mut grants = free.iter().filter_map(|node| capacity.grant_on(NodeId(node), demand, size));
-        let mut allocation: Allocation = grants.by_ref().take(whole_nodes).collect();
-        if allocation.len() < whole_nodes {
-            return None;
-        }
-        let rest = wanted % size;
-        if rest > 0 {
-            // The taken nodes are the lowest completely free ones: a fitting remainder lies behind the last of them, or on
-            // a node that is not completely free.
-            let last = allocation.last().map(|grant| grant.node);
-            allocation.push(self.on_one_node(capacity, group, demand, rest, last)?);
-        }
-        Some(allocation)
     }
 
-    /// A grant of `count` accelerators on one node; completely free nodes up to `taken` are spoken for.
-    fn on_one_node(
+    /// A grant of `count` accelerators on one node of `group` that is not in `taken` (ascending), and its rank: less is better.
+    pub(super) fn on_one_node(
         &self,
         capacity: &Capacity,
         group: &Group,
         demand: &Demand,
         count: u32,
-        taken: Option<NodeId>,
-    ) -> Option<Grant> {
+        taken: &[NodeId],
+    ) -> Option<(u32, Grant)> {
+        let shares = demand.milli < WHOLE_MILLI && count > 0;
         let grant = |node: u32| {
-            let spoken_for = taken.is_some_and(|last| node <= last.0 && group.with_free(group.size).contains(node));
-            if spoken_for { None } else { capacity.grant_on(NodeId(node), demand, count) }
+            let node = NodeId(node);
+            if taken.binary_search(&node).is_ok() {
+                return None;
+            }
+            if shares && self.0 == NodeOrder::MostFree && !group.fungible {
+                return capacity.grant_devices(node, demand, most_free(capacity.device_free_milli(node), count));
+            }
+            capacity.grant_on(node, demand, count)
         };
         if group.fungible {
-            // Few nodes are that large, and their accelerators are not indexed.
-            return group
-                .with_free(0)
-                .iter()
-                .filter(|&n| taken.is_none_or(|last| n > last.0))
-                .find_map(grant_fungible(capacity, demand, count));
+            return self.on_fungible(capacity, group, grant);
         }
-        let shares = demand.milli < WHOLE_MILLI && count > 0;
-        let from = if demand.milli == WHOLE_MILLI { count } else { count.min(1) };
-        let whole = |n: u32| group.with_free(n);
+        if count > group.size {
+            return None;
+        }
+        let least = if shares { 1 } else { count };
+        let with_free = |n: u32| group.with_free(n).iter().find_map(grant).map(|grant| (n, grant));
+        let shared = |mut sets: &mut dyn Iterator<Item = &IdSet>| {
+            if shares { (&mut sets).find_map(|set| set.iter().find_map(grant)) } else { None }
+        };
         match self.0 {
             NodeOrder::Lowest => {
-                let mut sets: Vec<&IdSet> = (from..=group.size).map(whole).filter(|set| !set.is_empty()).collect();
-                if shares {
-                    sets.push(group.with_partial());
-                }
-                ascending(&sets, grant)
+                let sets = |from: u32| {
+                    let whole = (least..=group.size).filter_map(|n| group.with_free(n).next_from(from)).min();
+                    let shared = |set: &IdSet| set.next_from(from);
+                    if !shares {
+                        return whole;
+                    }
+                    group.with_shared(demand.milli).filter_map(shared).chain(whole).min()
+                };
+                ascending(sets, grant).map(|grant| (0, grant))
             }
             NodeOrder::FewestFree => {
-                let shared = shares
-                    .then(|| group.with_partial().iter().filter_map(grant).min_by_key(|g| tightness(capacity, g)))
-                    .flatten();
-                shared.or_else(|| (from..=group.size).find_map(|n| whole(n).iter().find_map(grant)))
+                let tight = |grant: Grant| (u32::from(fullest(capacity, &grant)), grant);
+                let whole = || (least..=group.size).find_map(with_free).map(|(n, grant)| (MIDDLE + n, grant));
+                shared(&mut group.with_shared(demand.milli)).map(tight).or_else(whole)
             }
             NodeOrder::MostFree => {
-                let roomy = (from..=group.size).rev().find_map(|n| whole(n).iter().find_map(grant));
-                roomy.or_else(|| if shares { group.with_partial().iter().find_map(grant) } else { None })
+                let roomy = |grant: Grant| (MIDDLE + u32::from(WHOLE_MILLI - emptiest(capacity, &grant)), grant);
+                let whole = (least..=group.size).rev().find_map(with_free).map(|(n, grant)| (MIDDLE - n, grant));
+                whole.or_else(|| shared(&mut group.with_shared(demand.milli).rev()).map(roomy))
             }
         }
     }
+
+    /// Fungible nodes are few and large; what is free on them is not indexed.
+    fn on_fungible(&self, capacity: &Capacity, group: &Group, grant: impl Fn(u32) -> Option<Grant>) -> Option<(u32, Grant)> {
+        let rank = |grant: &Grant| {
+            let free = (capacity.node_free_milli(grant.node) / u64::from(WHOLE_MILLI)) as u32;
+            match self.0 {
+                NodeOrder::Lowest => 0,
+                NodeOrder::FewestFree => MIDDLE + free,
+                NodeOrder::MostFree => MIDDLE - free,
+            }
+        };
+        let all = group.with_free(0).iter().filter_map(grant).map(|grant| (rank(&grant), grant));
+        all.min_by_key(|&(rank, grant)| (rank, grant.node))
+    }
 }
 
-fn grant_fungible<'a>(capacity: &'a Capacity, demand: &'a Demand, count: u32) -> impl Fn(u32) -> Option<Grant> + 'a {
-    move |node| capacity.grant_on(NodeId(node), demand, count)
+/// What is free on the fullest of the accelerators in `grant`.
+fn fullest(capacity: &Capacity, grant: &Grant) -> u16 {
+    let free = capacity.device_free_milli(grant.node);
+    bits(grant.devices).map(|d| free[d]).min().unwrap_or(0)
 }
 
-/// How little the node of a share has left.
-fn tightness(capacity: &Capacity, grant: &Grant) -> (u64, NodeId) {
-    (capacity.node_free_milli(grant.node), grant.node)
+/// What is free on the emptiest of the accelerators in `grant`.
+fn emptiest(capacity: &Capacity, grant: &Grant) -> u16 {
+    let free = capacity.device_free_milli(grant.node);
+    bits(grant.devices).map(|d| free[d]).max().unwrap_or(0)
 }
 
-/// The first of the ids in the union of `sets`, ascending, for which `grant` succeeds.
-fn ascending(sets: &[&IdSet], grant: impl Fn(u32) -> Option<Grant>) -> Option<Grant> {
+/// The `count` accelerators with most free, the lowest-numbered of equal ones.
+fn most_free(free: &[u16], count: u32) -> u64 {
+    let mut order: Vec<usize> = (0..free.len()).collect();
+    order.sort_by_key(|&d| Reverse(free[d]));
+    order.into_iter().take(count as usize).fold(0, |set, d| set | 1 << d)
+}
+
+/// The first id, ascending, for which `grant` succeeds; `next` gives the first candidate that is at least its argument.
+fn ascending(next: impl Fn(u32) -> Option<u32>, grant: impl Fn(u32) -> Option<Grant>) -> Option<Grant> {
     let mut from = 0;
     loop {
-        let id = sets.iter().filter_map(|set| set.next_from(from)).min()?;
+        let id = next(from)?;
         if let Some(found) = grant(id) {
             return Some(found);
         }
-        from = id + 1;
+        from = id.checked_add(1)?;
     }
 }

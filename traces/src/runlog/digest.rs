@@ -4,101 +4,92 @@ use super::StepView;
 use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
-const BUFFER_WORDS: usize = 1024;
+const BUFFER_BYTES: usize = 8192;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
 pub struct LogDigest {
     hasher: Xxh3,
-    buffer: Vec<u8>,
+    buffer: Box<[u8; BUFFER_BYTES]>,
+    filled: usize,
 }
 
 impl Default for LogDigest {
     fn default() -> LogDigest {
-        LogDigest { hasher: Xxh3::new(), buffer: Vec::with_capacity(BUFFER_WORDS * 8 + 256) }
+        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER_BYTES]), filled: 0 }
     }
 }
 
 impl LogDigest {
     #[inline]
-    fn word(&mut self, word: u64) {
-        self.buffer.extend_from_slice(&word.to_le_bytes());
+    fn words<const N: usize>(&mut self, words: [u64; N]) {
+        if self.filled + N * 8 > BUFFER_BYTES {
+            self.flush();
+        }
+        let bytes = &mut self.buffer[self.filled..self.filled + N * 8];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        self.filled += N * 8;
+    }
+
+    fn flush(&mut self) {
+        self.hasher.update(&self.buffer[..self.filled]);
+        self.filled = 0;
     }
 
     /// Adds a step.
     pub fn step(&mut self, step: StepView<'_>) {
-        self.word(step.now.0);
-        self.word((step.events.len() as u64) << 32 | step.orders.len() as u64);
+        self.words([step.now.0, (step.events.len() as u64) << 32 | step.orders.len() as u64]);
         for event in step.events {
             self.event(event);
         }
         for order in step.orders {
             self.order(order);
         }
-        if self.buffer.len() >= BUFFER_WORDS * 8 {
-            self.hasher.update(&self.buffer);
-            self.buffer.clear();
-        }
     }
 
+    #[inline]
     fn event(&mut self, event: &Event) {
         let head = |kind: u64, job: u32| kind << 32 | u64::from(job);
         match *event {
-            Event::Submit { job, ref spec } => {
-                self.word(head(1, job.0));
-                self.spec(spec);
-            }
-            Event::Started { job, attempt } => {
-                self.word(head(2, job.0));
-                self.word(attempt.0.into());
-            }
-            Event::Stopped { job, attempt, progress } => {
-                self.word(head(3, job.0));
-                self.word(attempt.0.into());
-                self.word(progress.0);
-            }
-            Event::Finished { job, attempt } => {
-                self.word(head(4, job.0));
-                self.word(attempt.0.into());
-            }
-            Event::Failed { job, attempt, progress } => {
-                self.word(head(5, job.0));
-                self.word(attempt.0.into());
-                self.word(progress.0);
-            }
+            Event::Submit { job, ref spec } => self.submit(head(1, job.0), spec),
+            Event::Started { job, attempt } => self.words([head(2, job.0), attempt.0.into()]),
+            Event::Stopped { job, attempt, progress } => self.words([head(3, job.0), attempt.0.into(), progress.0]),
+            Event::Finished { job, attempt } => self.words([head(4, job.0), attempt.0.into()]),
+            Event::Failed { job, attempt, progress } => self.words([head(5, job.0), attempt.0.into(), progress.0]),
         }
     }
 
-    fn spec(&mut self, spec: &JobSpec) {
+    fn submit(&mut self, head: u64, spec: &JobSpec) {
         let demand = &spec.demand;
-        self.word(u64::from(demand.accelerators) << 32 | u64::from(demand.milli) << 8 | demand.within as u64);
-        self.word(demand.types.0);
-        self.word(u64::from(demand.cpu_milli) << 32 | u64::from(demand.memory_mib));
-        self.word(u64::from(spec.tenant.0) << 32 | u64::from(spec.priority as u32));
-        self.word(u64::from(spec.tier) << 32 | u64::from(spec.attempts_max));
-        self.word(spec.estimate.map_or(u64::MAX, |estimate| estimate.0));
+        self.words([
+            head,
+            u64::from(demand.accelerators) << 32 | u64::from(demand.milli) << 8 | demand.within as u64,
+            demand.types.0,
+            u64::from(demand.cpu_milli) << 32 | u64::from(demand.memory_mib),
+            u64::from(spec.tenant.0) << 32 | u64::from(spec.priority as u32),
+            u64::from(spec.tier) << 32 | u64::from(spec.attempts_max),
+            spec.estimate.map_or(u64::MAX, |estimate| estimate.0),
+        ]);
     }
 
+    #[inline]
     fn order(&mut self, order: &Order) {
         match order {
             Order::Start { job, attempt, allocation } => {
-                self.word(6 << 32 | u64::from(job.0));
-                self.word(u64::from(attempt.0) << 32 | allocation.len() as u64);
+                self.words([6 << 32 | u64::from(job.0), u64::from(attempt.0) << 32 | allocation.len() as u64]);
                 for grant in allocation {
-                    self.word(u64::from(grant.node.0) << 32 | u64::from(grant.count));
-                    self.word(grant.devices);
+                    self.words([u64::from(grant.node.0) << 32 | u64::from(grant.count), grant.devices]);
                 }
             }
-            Order::Preempt { job, attempt } => {
-                self.word(7 << 32 | u64::from(job.0));
-                self.word(attempt.0.into());
-            }
+            Order::Preempt { job, attempt } => self.words([7 << 32 | u64::from(job.0), attempt.0.into()]),
         }
     }
 
     /// The digest as 32 hexadecimal digits.
     pub fn finish(mut self) -> String {
-        self.hasher.update(&self.buffer);
+        self.flush();
         format!("{:032x}", self.hasher.digest128())
     }
 }

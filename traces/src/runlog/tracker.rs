@@ -35,6 +35,11 @@ impl JobRecord {
         self.end != Time::MAX
     }
 
+    /// Whether it is done because it used up its attempts.
+    pub fn is_failed(&self) -> bool {
+        self.is_done() && self.failures >= self.failures_max
+    }
+
     /// Job completion time: from submission to the end.
     pub fn jct(&self) -> Span {
         self.end.since(self.submit)

@@ -1,0 +1,110 @@
+//! Strict priority.
+
+use super::room::{Holders, make_room};
+use super::{Entry, Parameter, Policy, Spec, SpecError};
+use crate::event::{Event, Reason};
+use crate::ids::JobId;
+use crate::job::Phase;
+use crate::plan::Plan;
+use crate::queue::ClassQueue;
+use crate::view::View;
+use std::cmp::Reverse;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "priority",
+    about: "most important first, then arrival; may preempt less important jobs (as in Kubernetes and Slurm)",
+    parameters: &[
+        Parameter { key: "preempt", default: "true", about: "stop the least important, latest started jobs to make room" },
+        Parameter { key: "skip", default: "true", about: "start less important jobs that fit when more important ones do not" },
+    ],
+};
+
+pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
+    let expected = "true or false";
+    Ok(Box::new(Priority::new(spec.get("preempt", expected)?, spec.get("skip", expected)?)))
+}
+
+/// Larger priorities go first, equal ones by arrival.
+///
+/// With preemption, a job that finds no room takes it from jobs of strictly lower priority: the least important first, among
+/// equals the one that was launched last, and only as many as are needed; nobody is stopped if that would not make room. A
+/// stopped job waits again where it was.
+pub struct Priority {
+    preempt: bool,
+    skip: bool,
+    queue: ClassQueue<Reverse<i32>>,
+    holders: Holders<i32>,
+}
+
+impl Priority {
+    /// With or without preemption; `skip`: a job that does not fit does not keep the next one waiting.
+    pub fn new(preempt: bool, skip: bool) -> Priority {
+        Priority { preempt, skip, queue: ClassQueue::default(), holders: Holders::new() }
+    }
+}
+
+/// Launches `job`, by preemption if need be. Jobs that had a place but had not started wait again at once: `again`.
+fn launch(plan: &mut Plan<'_>, job: JobId, holders: &mut Holders<i32>, preempt: bool, again: &mut Vec<JobId>) -> bool {
+    let priority = plan.job(job).spec.priority;
+    if !plan.launch(job) {
+        let victims = if preempt { make_room(plan, job, holders.below(priority)) } else { None };
+        let Some(victims) = victims else { return false };
+        for victim in victims {
+            holders.remove(victim);
+            if plan.job(victim).phase == Phase::Pending {
+                again.push(victim);
+            }
+        }
+    }
+    holders.insert(priority, job);
+    true
+}
+
+impl Policy for Priority {
+    fn observe(&mut self, view: &View, event: &Event) {
+        if !matches!(event, Event::Started { .. }) {
+            self.holders.remove(event.job());
+        }
+        self.queue.observe(view, event, |job| Reverse(job.spec.priority));
+    }
+
+    fn decide(&mut self, plan: &mut Plan<'_>) {
+        let Priority { preempt, skip, queue, holders } = self;
+        let mut again = Vec::new();
+        loop {
+            let generation = plan.capacity().generation();
+            let mut try_launch = |plan: &mut Plan<'_>, job| launch(plan, job, holders, *preempt, &mut again);
+            if *skip {
+                queue.launch_where(plan, &mut try_launch);
+            } else {
+                launch_from_the_head(queue, plan, try_launch);
+            }
+            // Victims may have left room for more than the job that they made way for.
+            if generation == plan.capacity().generation() {
+                break;
+            }
+            for job in again.drain(..) {
+                queue.push(plan.job(job).class, Reverse(plan.job(job).spec.priority), job);
+            }
+        }
+    }
+}
+
+/// Launches in order until one does not fit.
+fn launch_from_the_head(
+    queue: &mut ClassQueue<Reverse<i32>>,
+    plan: &mut Plan<'_>,
+    mut launch: impl FnMut(&mut Plan<'_>, JobId) -> bool,
+) {
+    while let Some((key, head)) = queue.first() {
+        let class = plan.job(head).class;
+        if !launch(plan, head) {
+            let next = queue.in_class(class).nth(1);
+            if let Some((_, next)) = next {
+                plan.hold(next, Reason::BehindHead { head });
+            }
+            break;
+        }
+        queue.remove(class, key, head);
+    }
+}

@@ -1,0 +1,250 @@
+//! A small world for tests: it carries out orders, late if told so, and keeps its own books of who occupies what.
+
+pub mod scenario;
+pub mod timeline;
+
+use policies::{Allocation, Attempt, Event, Fleet, JobId, JobSpec, Note, Order, Scheduler, Span, Time};
+use std::collections::BTreeMap;
+
+/// What can take time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// From the order to the start.
+    Start,
+    /// From the order to the stop.
+    Stop,
+    /// From the fact to the scheduler's hearing of it.
+    Report,
+}
+
+/// How the world behaves; draws are the caller's business.
+pub trait Nature {
+    /// How long that takes this time.
+    fn delay(&mut self, what: Delay) -> Span;
+    /// After how long the attempt crashes, if before `left`.
+    fn crash(&mut self, left: Span) -> Option<Span>;
+}
+
+/// Nothing takes time and nothing crashes.
+pub struct Ideal;
+
+impl Nature for Ideal {
+    fn delay(&mut self, _: Delay) -> Span {
+        Span::ZERO
+    }
+    fn crash(&mut self, _: Span) -> Option<Span> {
+        None
+    }
+}
+
+/// A job that will be submitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub submit: Time,
+    pub spec: JobSpec,
+    pub work: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Physics {
+    Begin,
+    End,
+    Crash,
+    Stop,
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Happens(JobId, Attempt, Physics),
+    Report(Event),
+    Submit(JobId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Holds nothing; `Attempt` is the last one that did.
+    Out,
+    Starting(Attempt),
+    Running(Attempt, Time),
+    Done,
+}
+
+struct Truth {
+    arrival: Arrival,
+    state: State,
+    done: Span,
+    failures: u16,
+    allocation: Allocation,
+}
+
+/// One step: what happened and what was ordered.
+pub struct Step {
+    pub now: Time,
+    pub events: Vec<Event>,
+    pub orders: Vec<Order>,
+    pub notes: Vec<Note>,
+}
+
+pub struct World<N> {
+    pub scheduler: Scheduler,
+    nature: N,
+    fleet: Fleet,
+    jobs: Vec<Truth>,
+    messages: BTreeMap<(Time, u64), Message>,
+    counter: u64,
+    /// Thousandths occupied, by node, then by accelerator (one entry on fungible nodes).
+    occupied: Vec<Vec<u64>>,
+}
+
+impl<N: Nature> World<N> {
+    /// A world in which `arrivals` (sorted by time) are going to happen.
+    pub fn new(scheduler: Scheduler, arrivals: &[Arrival], nature: N) -> World<N> {
+        let fleet = scheduler.view().fleet().clone();
+        let devices = |node: &policies::Node| if node.is_fungible() { 1 } else { node.accelerators as usize };
+        let occupied = fleet.nodes.iter().map(|node| vec![0; devices(node)]).collect();
+        let truth = |a: &Arrival| Truth {
+            arrival: *a,
+            state: State::Out,
+            done: Span::ZERO,
+            failures: 0,
+            allocation: Allocation::new(),
+        };
+        let jobs = arrivals.iter().map(truth).collect();
+        let mut world = World { scheduler, nature, fleet, jobs, messages: BTreeMap::new(), counter: 1 << 32, occupied };
+        for (id, arrival) in arrivals.iter().enumerate() {
+            // Arrivals come after everything else at their instant.
+            world.messages.insert((arrival.submit, 1 << 48 | id as u64), Message::Submit(JobId(id as u32)));
+        }
+        world
+    }
+
+    /// Whether every job finished or failed for good.
+    pub fn all_done(&self) -> bool {
+        self.jobs.iter().all(|job| job.state == State::Done)
+    }
+
+    /// The jobs that are not done.
+    pub fn left(&self) -> Vec<JobId> {
+        (0..self.jobs.len() as u32).map(JobId).filter(|id| self.jobs[id.index()].state != State::Done).collect()
+    }
+
+    /// Goes to the next instant and does what there is to do; `None` if nothing will ever happen again.
+    pub fn step(&mut self) -> Option<Step> {
+        let message = self.messages.first_key_value().map(|(&(time, _), _)| time);
+        let now = match (message, self.scheduler.next_wakeup()) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
+        let mut events = Vec::new();
+        while let Some(entry) = self.messages.first_entry()
+            && entry.key().0 <= now
+        {
+            match entry.remove() {
+                Message::Happens(job, attempt, what) => self.happen(now, job, attempt, what),
+                Message::Report(event) => events.push(event),
+                Message::Submit(job) => events.push(Event::Submit { job, spec: self.jobs[job.index()].arrival.spec }),
+            }
+        }
+        for event in &events {
+            self.scheduler.handle(now, event);
+        }
+        let decision = self.scheduler.decide(now);
+        let (orders, notes) = (decision.orders.to_vec(), decision.notes.to_vec());
+        for order in &orders {
+            self.apply(now, order);
+        }
+        Some(Step { now, events, orders, notes })
+    }
+
+    fn send(&mut self, at: Time, message: Message) {
+        self.messages.insert((at, self.counter), message);
+        self.counter += 1;
+    }
+
+    fn report(&mut self, now: Time, event: Event) {
+        let delay = self.nature.delay(Delay::Report);
+        self.send(now + delay, Message::Report(event));
+    }
+
+    fn apply(&mut self, now: Time, order: &Order) {
+        match order {
+            Order::Start { job, attempt, allocation } => {
+                let truth = &mut self.jobs[job.index()];
+                assert_eq!(truth.state, State::Out, "job {} was started twice", job.0);
+                truth.state = State::Starting(*attempt);
+                truth.allocation = allocation.clone();
+                self.occupy(*job, true);
+                let delay = self.nature.delay(Delay::Start);
+                self.send(now + delay, Message::Happens(*job, *attempt, Physics::Begin));
+            }
+            Order::Preempt { job, attempt } => {
+                let delay = self.nature.delay(Delay::Stop);
+                self.send(now + delay, Message::Happens(*job, *attempt, Physics::Stop));
+            }
+        }
+    }
+
+    fn happen(&mut self, now: Time, job: JobId, attempt: Attempt, what: Physics) {
+        let truth = &mut self.jobs[job.index()];
+        let current = match truth.state {
+            State::Starting(a) => a == attempt,
+            State::Running(a, _) => a == attempt,
+            _ => false,
+        };
+        if !current {
+            return; // it ended otherwise in the meantime
+        }
+        let ran = if let State::Running(_, since) = truth.state { now.since(since) } else { Span::ZERO };
+        if what == Physics::Begin {
+            let left = truth.arrival.work - truth.done;
+            truth.state = State::Running(attempt, now);
+            let crash = self.nature.crash(left);
+            let (after, end) = crash.map_or((left, Physics::End), |after| (after, Physics::Crash));
+            self.send(now + after, Message::Happens(job, attempt, end));
+            return self.report(now, Event::Started { job, attempt });
+        }
+        let event = match what {
+            Physics::Begin => unreachable!("handled above"),
+            Physics::End => {
+                truth.state = State::Done;
+                Event::Finished { job, attempt }
+            }
+            Physics::Stop => {
+                truth.state = State::Out;
+                truth.done += ran;
+                Event::Stopped { job, attempt, progress: truth.done }
+            }
+            Physics::Crash => {
+                truth.failures += 1;
+                let out = truth.failures >= truth.arrival.spec.attempts_max;
+                truth.state = if out { State::Done } else { State::Out };
+                Event::Failed { job, attempt, progress: truth.done }
+            }
+        };
+        self.occupy(job, false);
+        self.report(now, event);
+    }
+
+    /// The world's own books: what the scheduler's invariants are checked against.
+    fn occupy(&mut self, job: JobId, enters: bool) {
+        let truth = &self.jobs[job.index()];
+        let demand = &truth.arrival.spec.demand;
+        let gang: u32 = truth.allocation.iter().map(|g| g.count).sum();
+        assert_eq!(gang, demand.accelerators, "job {}: a partial gang was started", job.0);
+        for grant in &truth.allocation {
+            let node = &self.fleet.nodes[grant.node.index()];
+            let devices = &mut self.occupied[grant.node.index()];
+            let mut change = |device: usize, milli: u64, room: u64| {
+                let now = if enters { devices[device] + milli } else { devices[device] - milli };
+                assert!(now <= room, "job {}: node {} device {device} is oversubscribed", job.0, grant.node.0);
+                devices[device] = now;
+            };
+            let milli = u64::from(demand.milli);
+            if node.is_fungible() {
+                change(0, u64::from(grant.count) * milli, u64::from(node.accelerators) * 1000);
+            } else {
+                (0..64).filter(|d| grant.devices >> d & 1 == 1).for_each(|d| change(d, milli, 1000));
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Random worlds: fleets, jobs, delays and crashes from one seed.
+
+use crate::world::{Arrival, Delay, Nature, World};
+use policies::{Capacity, Demand, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Time, TypeId, TypeSet};
+use policies::{Policy, WHOLE_MILLI, catalog, placement};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+/// What varies between runs of the suite. Its `Debug` form is enough to run it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    pub policy: &'static str,
+    pub placement: &'static str,
+    pub fleet: &'static str,
+    pub seed: u64,
+}
+
+pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions"];
+
+/// One of [`FLEETS`].
+pub fn fleet(name: &str) -> Fleet {
+    match name {
+        "pool" => Fleet::pool(100),
+        "node" => Fleet::pool(12),
+        "nodes" => Fleet::uniform(4, 8),
+        "regions" => regions(),
+        _ => panic!("unknown fleet {name}"),
+    }
+}
+
+/// Two regions, three clusters, two types, nodes of three sizes; processors and memory count.
+fn regions() -> Fleet {
+    let mut fleet = Fleet::default();
+    let (slow, fast) = (fleet.add_type("slow"), fleet.add_type("fast"));
+    let (east, west) = (fleet.add_region("east"), fleet.add_region("west"));
+    for (name, region, kind, nodes, size) in
+        [("a", east, slow, 3, 4), ("b", east, fast, 2, 8), ("c", west, fast, 2, 4), ("d", west, slow, 1, 80)]
+    {
+        let cluster = fleet.add_cluster(name, region);
+        let node = Node { cluster, kind, accelerators: size, cpu_milli: size * 4000, memory_mib: size * 1000 };
+        fleet.nodes.extend((0..nodes).map(|_| node));
+    }
+    fleet
+}
+
+impl Scenario {
+    /// The world of this scenario; `wrap` may put something around the policy.
+    pub fn world(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> World<Weather> {
+        let fleet = fleet(self.fleet);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let weather = Weather::new(&mut rng);
+        let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
+        let place = || placement::by_name(self.placement, self.seed).unwrap_or_else(|e| panic!("{e}"));
+        let empty = Capacity::new(fleet.clone());
+        let arrivals = arrivals(&mut rng, &weather, &empty, &mut *place());
+        World::new(Scheduler::new(fleet, wrap(policy), place()), &arrivals, weather)
+    }
+}
+
+/// Random delays and crashes.
+pub struct Weather {
+    rng: Xoshiro256PlusPlus,
+    /// Whether everything happens at whole seconds and at once, so that many events share an instant.
+    calm: bool,
+    crash: f64,
+    delays: [f64; 3],
+}
+
+impl Weather {
+    fn new(rng: &mut Xoshiro256PlusPlus) -> Weather {
+        let calm = rng.random_bool(0.4);
+        let longest = |rng: &mut Xoshiro256PlusPlus| if rng.random_bool(0.7) { rng.random_range(0.0..20.0) } else { 0.0 };
+        Weather {
+            calm,
+            crash: if rng.random_bool(0.5) { 0.0 } else { 0.15 },
+            delays: [longest(rng), longest(rng), longest(rng)],
+            rng: Xoshiro256PlusPlus::seed_from_u64(rng.random()),
+        }
+    }
+
+    fn span(&self, rng: &mut Xoshiro256PlusPlus, max_s: f64) -> Span {
+        let seconds = rng.random_range(0.0..=max_s);
+        Span::from_secs_f64(if self.calm { seconds.ceil() } else { seconds }).expect("a span")
+    }
+}
+
+impl Nature for Weather {
+    fn delay(&mut self, what: Delay) -> Span {
+        let max_s = self.delays[what as usize];
+        if self.calm { Span::ZERO } else { Span::from_secs_f64(self.rng.random_range(0.0..=max_s)).expect("a span") }
+    }
+
+    fn crash(&mut self, left: Span) -> Option<Span> {
+        self.rng.random_bool(self.crash).then(|| Span(self.rng.random_range(0..=left.0)))
+    }
+}
+
+fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, place: &mut dyn Placement) -> Vec<Arrival> {
+    let mut submit = Time::ZERO;
+    let jobs = rng.random_range(5..70);
+    let gap_s = rng.random_range(0.0..15.0);
+    (0..jobs)
+        .map(|_| {
+            submit = submit + weather.span(rng, gap_s);
+            let demand = loop {
+                let demand = demand(rng, empty.fleet());
+                // What could never run is refused before it gets to a scheduler.
+                if place.place(empty, &demand).is_some() {
+                    break demand;
+                }
+            };
+            let work = weather.span(rng, 100.0).max(Span(1));
+            let spec = JobSpec {
+                demand,
+                tenant: TenantId(rng.random_range(0..4)),
+                priority: rng.random_range(-1..3),
+                tier: rng.random_range(0..3),
+                attempts_max: rng.random_range(1..4),
+                estimate: estimate(rng, work),
+            };
+            Arrival { submit, spec, work }
+        })
+        .collect()
+}
+
+/// Right, too long, too short, nothing, or unknown.
+fn estimate(rng: &mut Xoshiro256PlusPlus, work: Span) -> Option<Span> {
+    match rng.random_range(0..10) {
+        0..4 => Some(work),
+        4..6 => Some(Span(work.0 * rng.random_range(1..20))),
+        6..8 => Some(Span(work.0 / rng.random_range(1..20))),
+        8 => Some(Span::ZERO),
+        _ => None,
+    }
+}
+
+fn demand(rng: &mut Xoshiro256PlusPlus, fleet: &Fleet) -> Demand {
+    let largest = fleet.accelerators() as u32;
+    let accelerators = match rng.random_range(0..20) {
+        0 if fleet.types.len() > 1 => 0,
+        0..10 => rng.random_range(1..=4),
+        10..18 => rng.random_range(1..=largest.min(16)),
+        _ => rng.random_range(1..=largest),
+    };
+    let counted = fleet.nodes[0].cpu_milli != u32::MAX;
+    Demand {
+        accelerators,
+        milli: if accelerators < 3 && rng.random_bool(0.3) { rng.random_range(1..=10) * 100 } else { WHOLE_MILLI },
+        within: [Level::Node, Level::Cluster, Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..5)],
+        types: if rng.random_bool(0.3) {
+            TypeSet::only(TypeId(rng.random_range(0..fleet.types.len()) as u8))
+        } else {
+            TypeSet::ANY
+        },
+        cpu_milli: if counted { rng.random_range(0..8) * accelerators.max(1) * 1000 } else { 0 },
+        memory_mib: if counted && rng.random_bool(0.5) { rng.random_range(0..1500) * accelerators.max(1) } else { 0 },
+    }
+}

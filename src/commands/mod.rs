@@ -1,0 +1,9 @@
+//! What the commands do, a file each.
+
+pub mod explain;
+pub mod launch;
+pub mod outputs;
+pub mod policies;
+pub mod replay;
+pub mod run;
+pub mod trace;

@@ -1,0 +1,113 @@
+//! The result folder of a run: `report.html` and `summary.json`, and a folder per policy with the run log and tables.
+
+use anyhow::{Context, Result, bail};
+use reports::{
+    Analysis, Picture, Summary, jobs_table, summary_json, tenants_table, timeseries_table, write_report, write_whole,
+};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use traces::frames::write_table;
+use traces::runlog::LogReader;
+
+const SUMMARY: &str = "summary.json";
+
+/// A folder that gets its name when it is complete: an interrupted run leaves nothing that looks like a result.
+pub struct ResultFolder {
+    path: PathBuf,
+    partial: PathBuf,
+}
+
+impl ResultFolder {
+    /// Begins `path`; an earlier result of that name is replaced at the end.
+    pub fn begin(path: PathBuf) -> Result<ResultFolder> {
+        let occupied = path.exists() && !path.join(SUMMARY).exists();
+        if occupied && (!path.is_dir() || path.read_dir()?.next().is_some()) {
+            bail!("{}: exists and is no result of a run: choose another --out", path.display());
+        }
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let make = || {
+            if partial.exists() {
+                std::fs::remove_dir_all(&partial)?;
+            }
+            std::fs::create_dir_all(&partial)
+        };
+        make().with_context(|| format!("{}: cannot make the result folder", partial.display()))?;
+        Ok(ResultFolder { path, partial })
+    }
+
+    /// The folder for one policy's log and tables.
+    pub fn for_policy(&self, policy: &str) -> Result<PathBuf> {
+        let folder = self.partial.join(slug(policy));
+        std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the folder", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Gives the folder its name.
+    pub fn finish(self) -> Result<PathBuf> {
+        let swap = || {
+            if self.path.exists() {
+                std::fs::remove_dir_all(&self.path)?;
+            }
+            std::fs::rename(&self.partial, &self.path)
+        };
+        swap().with_context(|| format!("{}: cannot put the results in place", self.path.display()))?;
+        Ok(self.path)
+    }
+}
+
+/// A policy as a folder name: `fifo(skip=true)` becomes `fifo-skip-true`.
+pub fn slug(policy: &str) -> String {
+    let words = policy.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// Refuses two policies whose results would go into the same folder.
+pub fn require_distinct(policies: &[String]) -> Result<()> {
+    for (i, policy) in policies.iter().enumerate() {
+        if policies[..i].iter().any(|earlier| slug(earlier) == slug(policy)) {
+            bail!("policy `{policy}` is given twice");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the tables of each policy, and the report and summary of all. Everything is computed from the run logs just written,
+/// as it would be from anybody's.
+pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summaries: &[Summary]) -> Result<()> {
+    let mut pictures = Vec::new();
+    for (policy, wall_s) in policies.iter().zip(wall_s) {
+        let own = folder.for_policy(policy)?;
+        let analysis = Analysis::read(LogReader::open(&own)?)?;
+        for (name, table) in [
+            ("jobs", jobs_table(&analysis)),
+            ("timeseries", timeseries_table(&analysis)),
+            ("tenants", tenants_table(&analysis)),
+        ] {
+            write_table(&own.join(name), &table)?;
+        }
+        pictures.push(Picture::of(&analysis, *wall_s));
+    }
+    write_report(&folder.partial, &pictures, &command_line())?;
+    write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))
+}
+
+/// The command as it was typed, for the report's reader to type again.
+fn command_line() -> String {
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
+        if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    std::iter::once("orrery".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+/// BLAKE3 (hex) of a file.
+pub fn digest_of(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    Ok(write_whole(path, |out| out.write_all(text.as_bytes()))?)
+}

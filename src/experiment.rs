@@ -1,0 +1,258 @@
+//! A scenario made ready to run: fleet, jobs and everything a result must name.
+
+use policies::spec::SpecError;
+use policies::{
+    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
+};
+use sim::{Arrival, Costs, Crashes, End, Limits, World};
+use std::path::Path;
+use std::time::Instant;
+use thiserror::Error;
+use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, StepView, Tracker};
+use traces::scenario::Estimates;
+use traces::{Trace, TraceJob};
+
+/// Steps between two looks at the progress.
+const PROGRESS_STEPS: u64 = 4096;
+
+/// What to run, except for the policy.
+pub struct Experiment {
+    /// Scenario name, or the command that stands for one.
+    pub name: String,
+    /// Where all random streams come from.
+    pub seed: u64,
+    /// What jobs run on.
+    pub fleet: Fleet,
+    /// The jobs; accelerator types are the fleet's.
+    pub trace: Trace,
+    /// Digest of what the jobs were read or drawn from.
+    pub trace_digest: String,
+    /// Where gangs go, e.g. `best-fit`.
+    pub placement: String,
+    /// What policies are told about durations.
+    pub estimates: Estimates,
+    /// What starting and stopping costs.
+    pub costs: Costs,
+    /// Attempts that crash.
+    pub crashes: Option<Crashes>,
+    /// How many attempts may fail before a job does.
+    pub attempts_max: u16,
+    /// When to stop, and how closely to watch.
+    pub limits: Limits,
+}
+
+/// What came of one policy.
+pub struct Outcome {
+    /// Everything that the result must name.
+    pub header: Header,
+    /// The results.
+    pub tracker: Tracker,
+    /// Digest of all events and orders.
+    pub log_digest: String,
+    /// Wall time of the simulation proper, seconds.
+    pub wall_s: f64,
+    /// How it ended.
+    pub end: End,
+}
+
+/// Why an experiment cannot run.
+#[derive(Debug, Error)]
+pub enum ExperimentError {
+    /// Policy or placement do not exist.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Some jobs could never run.
+    #[error("{count} of {jobs} jobs can never run on this fleet, e.g. job `{id}`, which needs {what}; {remedy}")]
+    Misfits {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        jobs: usize,
+        /// The first of them.
+        id: String,
+        /// What that one asks for.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An invariant broke.
+    #[error(
+        "invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy"
+    )]
+    Broken {
+        /// Scenario name.
+        scenario: String,
+        /// Policy with parameters.
+        policy: String,
+        /// Seed.
+        seed: u64,
+        /// Step.
+        step: u64,
+        /// When.
+        now: Time,
+        /// What.
+        what: String,
+    },
+}
+
+impl Experiment {
+    /// Jobs that no placement on the empty fleet can hold, in order.
+    ///
+    /// # Errors
+    /// An unknown placement.
+    pub fn misfits(&self) -> Result<Vec<&TraceJob>, SpecError> {
+        let capacity = Capacity::new(self.fleet.clone());
+        let mut place = placement::by_name(&self.placement, self.seed)?;
+        let mut known = std::collections::BTreeMap::new();
+        let mut fits = |demand: &Demand| *known.entry(*demand).or_insert_with(|| place.place(&capacity, demand).is_some());
+        Ok(self.trace.jobs.iter().filter(|job| !fits(&job.demand)).collect())
+    }
+
+    /// Refuses jobs that can never run.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Misfits`].
+    pub fn require_fit(&self) -> Result<(), ExperimentError> {
+        let misfits = self.misfits()?;
+        let Some(first) = misfits.first() else { return Ok(()) };
+        Err(ExperimentError::Misfits {
+            count: misfits.len(),
+            jobs: self.trace.jobs.len(),
+            id: first.id.to_string(),
+            what: self.in_words(&first.demand),
+            remedy: "take a larger fleet, or leave such jobs out with --misfits drop",
+        })
+    }
+
+    /// Leaves out the jobs that can never run, and says how many those were.
+    ///
+    /// # Errors
+    /// An unknown placement.
+    pub fn drop_misfits(&mut self) -> Result<usize, SpecError> {
+        let misfits: std::collections::BTreeSet<Box<str>> = self.misfits()?.iter().map(|job| job.id.clone()).collect();
+        self.trace.jobs.retain(|job| !misfits.contains(&job.id));
+        Ok(misfits.len())
+    }
+
+    fn in_words(&self, demand: &Demand) -> String {
+        let mut text = format!("{} accelerators", demand.accelerators);
+        if demand.milli != policies::WHOLE_MILLI {
+            text += &format!(" at {} thousandths", demand.milli);
+        }
+        if demand.types != policies::TypeSet::ANY {
+            let named = self.fleet.types.iter().enumerate().filter(|(i, _)| demand.types.0 >> i & 1 == 1);
+            let names: Vec<_> = named.map(|(_, name)| name.as_str()).collect();
+            text += &format!(" of type {}", if names.is_empty() { "that the fleet lacks".into() } else { names.join(" or ") });
+        }
+        text += match demand.within {
+            policies::Level::Node => " on one node",
+            policies::Level::Cluster => " in one cluster",
+            policies::Level::Region => " in one region",
+            policies::Level::Fleet => "",
+        };
+        if demand.cpu_milli > 0 || demand.memory_mib > 0 {
+            text += &format!(", {} processor-thousandths and {} MiB", demand.cpu_milli, demand.memory_mib);
+        }
+        text
+    }
+
+    /// Runs a listed policy, e.g. `tiresias` or `fifo(skip=true)`, writing the run log to `log` if there is one. `progress` is
+    /// told now and then how many jobs are done.
+    ///
+    /// # Errors
+    /// See [`ExperimentError`].
+    pub fn run(&self, policy: &str, log: Option<&Path>, progress: &mut dyn FnMut(u64)) -> Result<Outcome, ExperimentError> {
+        let (policy, name) = catalog::by_name(policy, self.seed)?;
+        self.run_policy(policy, name, log, progress)
+    }
+
+    /// Runs any policy, your own too. Its log names it as given; `orrery replay` knows listed policies only.
+    ///
+    /// # Errors
+    /// See [`ExperimentError`].
+    pub fn run_policy(
+        &self,
+        policy: Box<dyn Policy>,
+        name: String,
+        log: Option<&Path>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Outcome, ExperimentError> {
+        let place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
+        let header = self.header(name);
+        let meta = |job: JobId| self.meta(job);
+        let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
+        let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
+        let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
+        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place);
+        let mut world = World::new(self.costs, self.crashes);
+        let began = Instant::now();
+        let end = sim::run(&mut scheduler, &mut world, self.arrivals(), self.limits, &mut watched);
+        let wall_s = began.elapsed().as_secs_f64();
+        if let End::Broken { step, now, what } = end {
+            let (scenario, policy) = (self.name.clone(), header.policy);
+            return Err(ExperimentError::Broken { scenario, policy, seed: self.seed, step, now, what });
+        }
+        let (tracker, log_digest) = watched.recorder.finish()?;
+        Ok(Outcome { header, tracker, log_digest, wall_s, end })
+    }
+
+    fn header(&self, policy: String) -> Header {
+        Header {
+            version: env!("CARGO_PKG_VERSION").into(),
+            scenario: self.name.clone(),
+            world: runlog::World::Simulated,
+            policy,
+            placement: self.placement.clone(),
+            estimates: self.estimates.to_string(),
+            costs: self.costs.name.into(),
+            seed: self.seed,
+            trace_digest: self.trace_digest.clone(),
+            fleet: self.fleet.clone(),
+            tenants: self.trace.tenants.clone(),
+            labels: self.trace.labels.clone(),
+            epoch_unix_s: self.trace.epoch_unix_s,
+            expected: Vec::new(),
+        }
+    }
+
+    fn meta(&self, job: JobId) -> JobMeta {
+        let job = &self.trace.jobs[job.index()];
+        JobMeta { name: job.id.to_string(), duration: job.duration, outcome: job.outcome, label: job.label }
+    }
+
+    fn arrivals(&self) -> impl Iterator<Item = Arrival> + '_ {
+        let estimator = self.estimates.with_seed(self.seed);
+        self.trace.jobs.iter().map(move |job| self.arrival(job, estimator.estimate(job)))
+    }
+
+    fn arrival(&self, job: &TraceJob, estimate: Option<Span>) -> Arrival {
+        let spec = JobSpec {
+            demand: job.demand,
+            tenant: TenantId(job.tenant),
+            priority: job.priority,
+            tier: job.tier,
+            attempts_max: self.attempts_max,
+            estimate,
+        };
+        Arrival { submit: job.submit, spec, duration: job.duration }
+    }
+}
+
+/// Passes steps on and shows how far the run is.
+struct Watched<'a> {
+    recorder: Recorder<'a>,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Observer for Watched<'_> {
+    #[inline]
+    fn step(&mut self, step: StepView<'_>) {
+        self.recorder.step(step);
+        if self.recorder.tracker.steps.is_multiple_of(PROGRESS_STEPS) {
+            (self.progress)(self.recorder.tracker.done);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! From what was typed to an experiment.
+
+use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
+use anyhow::{Context, Result, bail};
+use orrery::experiment::Experiment;
+use policies::Fleet;
+use sim::{Costs, Limits};
+use std::path::Path;
+use traces::scenario::{Estimates, Jobs, Scenario, align_types, parse_nodes};
+use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
+
+/// An experiment and the policies to run.
+pub struct Planned {
+    pub experiment: Experiment,
+    pub policies: Vec<String>,
+    /// What the scenario asks.
+    pub question: String,
+    /// Whether it came from a scenario file.
+    pub from_scenario: bool,
+}
+
+/// Reads whatever the arguments name.
+pub fn plan(args: &RunArgs) -> Result<Planned> {
+    let mut planned = match &args.scenario {
+        Some(path) => from_scenario(path, args)?,
+        None => from_trace(args)?,
+    };
+    let experiment = &mut planned.experiment;
+    experiment.limits.check = args.check;
+    if experiment.trace.jobs.is_empty() {
+        bail!("no job is left to run: the filters leave out all");
+    }
+    match args.misfits {
+        Misfits::Fail => experiment.require_fit()?,
+        Misfits::Drop => {
+            let dropped = experiment.drop_misfits()?;
+            if dropped > 0 {
+                eprintln!("note: {dropped} jobs that can never fit the fleet are left out");
+            }
+        }
+    }
+    Ok(planned)
+}
+
+fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
+    let scenario = Scenario::load(path)?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let fleet = scenario.fleet()?;
+    let (trace, trace_digest) = match scenario.jobs(&fleet) {
+        Jobs::Generate(model) => {
+            let trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
+            let digest = trace.digest();
+            (trace, digest)
+        }
+        Jobs::Import(file, spec) => {
+            let imported = import_reporting(&file, &spec.options(&scenario.folder))?;
+            (spec.apply(imported.trace, &fleet), imported.digest)
+        }
+    };
+    let run = &scenario.run;
+    let experiment = Experiment {
+        name: scenario.name.clone(),
+        seed,
+        fleet,
+        trace,
+        trace_digest,
+        placement: args.placement.clone().unwrap_or_else(|| run.placement.clone()),
+        estimates: args.estimates.unwrap_or(run.estimates),
+        costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
+        crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
+        attempts_max: run.attempts,
+        limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
+    };
+    let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
+    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
+}
+
+fn from_trace(args: &RunArgs) -> Result<Planned> {
+    let path = args.trace.trace.as_ref().context("give a scenario file or --trace")?;
+    if args.policies.is_empty() {
+        bail!("give --policy NAME; `orrery policies` lists them");
+    }
+    let imported = read_trace(path, &args.trace.reading)?;
+    let mut trace = imported.trace;
+    let fleet = fleet_for(&args.fleet, &mut trace)?
+        .context("the trace lists no machines: give --pool N, --nodes CxD or --machines FILE")?;
+    align_types(&mut trace, &fleet);
+    let placement =
+        args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
+    let experiment = Experiment {
+        name: path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned()),
+        seed: args.seed.unwrap_or(0),
+        fleet,
+        trace,
+        trace_digest: imported.digest,
+        placement,
+        estimates: args.estimates.unwrap_or(Estimates::Oracle),
+        costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
+        crashes: None,
+        attempts_max: 1,
+        limits: Limits::default(),
+    };
+    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
+}
+
+/// The fleet that was asked for, else the trace's own.
+pub fn fleet_for(args: &FleetArgs, trace: &mut Trace) -> Result<Option<Fleet>> {
+    Ok(match (args.pool, &args.nodes) {
+        (Some(0), _) => bail!("--pool 0: expected at least one accelerator"),
+        (Some(pool), _) => Some(Fleet::pool(pool)),
+        (None, Some(nodes)) => Some(parse_nodes(nodes)?),
+        (None, None) => trace.fleet.take(),
+    })
+}
+
+/// Imports a trace with the filters of the command line.
+pub fn read_trace(path: &Path, args: &ReadArgs) -> Result<Imported> {
+    let options = ImportOptions {
+        format: args.format,
+        on_bad_row: args.on_bad_row,
+        machines: args.machines.clone(),
+        with: args.with.clone(),
+    };
+    let mut imported = import_reporting(path, &options)?;
+    let max = args.max_accelerators.unwrap_or(u32::MAX);
+    imported.trace.jobs.retain(|job| job.demand.accelerators <= max);
+    imported.trace.jobs.truncate(args.limit.unwrap_or(usize::MAX));
+    Ok(imported)
+}
+
+/// Imports a trace and says on stderr what was not taken from it.
+fn import_reporting(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    let imported = import(path, options)?;
+    if imported.skipped_total > 0 {
+        debug_assert_eq!(options.on_bad_row, OnBadRow::Skip);
+        eprintln!("note: {}: {} bad rows skipped, the first: {}", path.display(), imported.skipped_total, imported.skipped[0]);
+    }
+    for (reason, rows) in &imported.left_out {
+        eprintln!("note: {}: {rows} rows left out: {reason}", path.display());
+    }
+    for note in &imported.notes {
+        eprintln!("note: {}: {note}", path.display());
+    }
+    Ok(imported)
+}
