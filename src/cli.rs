@@ -29,6 +29,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run real processes on this machine under a policy, from a job list
     Launch(LaunchArgs),
+    /// Say why a job waited, and behind what
+    Explain(ExplainArgs),
     /// Feed a run log's events into a fresh scheduler and compare the orders, step by step
     Replay(ReplayArgs),
     /// Import, export, validate, describe and generate traces
@@ -77,6 +79,17 @@ pub struct LaunchArgs {
     #[arg(long, value_name = "DIR", default_value = "runs/launch")]
     pub out: PathBuf,
     /// How to print the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// A run.log, or the folder that holds it
+    pub log: PathBuf,
+    /// The trace's name for the job, or # and its number in submit order
+    pub job: String,
+    /// How to print the explanation
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

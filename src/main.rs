@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => commands::run::run(&args),
         Command::Launch(args) => commands::launch::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Trace(command) => commands::trace::run(&command),
         Command::Policies(args) => commands::policies::list(&args),

@@ -129,7 +129,7 @@ fn scenarios_that_do_not_hold() {
     case.refused(&["run", "none.toml"], &["none.toml"]);
     refused(&format!("{GOOD}sped = 1\n"), &["s.toml", "5", "sped", "days"]);
     refused("[fleet]\npool = 8\n", &["s.toml", "[trace]", "[workload]"]);
-    refused("[fleet]\npool = 0\n[workload]\njobs = 10\n", &["s.toml", "pool"]);
+    refused("[fleet]\npool = 0\n[workload]\njobs = 10\n", &["s.toml", "fleet", "no accelerator"]);
     refused("[fleet]\npool = 8\n[trace]\nfile = \"gone.csv\"\n", &["s.toml", "gone.csv"]);
     refused(&format!("{GOOD}load = -1.0\n"), &["s.toml", "load"]);
     refused(&format!("{GOOD}[run]\npolicies = [\"fofo\"]\n"), &["unknown policy `fofo`", "fifo"]);

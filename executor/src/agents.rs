@@ -258,7 +258,7 @@ impl Agents {
                 slot.running_since = now;
                 Some(Event::Started { job, attempt })
             }
-            (Fact::Resumed, _) => {
+            (Fact::Resumed, State::Running | State::Stopping) => {
                 slot.report.resumes += 1;
                 slot.running_since = now;
                 Some(Event::Started { job, attempt })
@@ -300,7 +300,8 @@ impl Agents {
                 Some(self.end(job, ending))
             }
             (Fact::Ended(ending), _) => Some(self.end(job, ending)),
-            (Fact::Cancelled, _) => None,
+            // It had died in its sleep, and that was told first.
+            (Fact::Resumed, _) | (Fact::Cancelled, _) => None,
         }
     }
 

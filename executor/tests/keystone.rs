@@ -51,7 +51,7 @@ fn work_is_kept_over_hundreds_of_preemptions_and_none_is_done_while_suspended() 
         }
     };
     let mut agents = Agents::new(&fleet, Options { output: output.clone() }).unwrap();
-    let tasks = (0..8).map(|i| counter(i, NUMBERS)).collect();
+    let tasks = (0..8).map(|i| counter(i, NUMBERS));
     let ran = execute_on(&mut agents, Make::Custom(&rotate(4)), &fleet, tasks, None, &mut each);
     assert_eq!(ran.end, End::Quiet);
     assert!(ran.counts.stopped >= 200, "{:?}", ran.counts);
@@ -113,7 +113,7 @@ fn jobs_come_when_their_time_has_come_and_know_their_place() {
         [[job]]
         name = "later"
         command = ["sh", "-c", "echo $ORRERY_JOB/$ORRERY_ATTEMPT/$ORRERY_NODE/$ORRERY_ACCELERATORS/$CUDA_VISIBLE_DEVICES/$K"]
-        accelerators = 3
+        accelerators = 4
         submit = "60ms"
         env = { K = "v" }
         [[job]]
@@ -127,7 +127,7 @@ fn jobs_come_when_their_time_has_come_and_know_their_place() {
     let ran = execute(Make::Named("fifo"), &Fleet::uniform(2, 2), list.tasks.clone(), output.clone());
     let said = |job, stream| std::fs::read_to_string(output.file(JobId(job), stream).unwrap()).unwrap();
     assert_eq!((said(0, "out"), said(0, "err")), ("0/0\n".into(), "/\n".into()));
-    assert_eq!(said(1, "out"), "1/1/0,1/0,1;0/0,1,2/v\n");
+    assert_eq!(said(1, "out"), "1/1/0,1/0,1;0,1/0,1,2,3/v\n");
     assert!(ran.tracker.jobs()[1].submit >= Time(60_000));
 }
 
@@ -153,7 +153,7 @@ fn a_cancelled_run_leaves_no_process_behind() {
     let fleet = Fleet::uniform(1, 2);
     // Deaf to polite signals, with a family; two run, three are suspended in turn.
     let stubborn = "trap '' TERM HUP INT; sleep 1000 & sleep 1000 & while :; do sleep 1000; done";
-    let tasks = (0..5).map(|i| marked(shell(&format!("stubborn {i}"), 1, stubborn), &mark)).collect();
+    let tasks = (0..5).map(|i| marked(shell(&format!("stubborn {i}"), 1, stubborn), &mark));
     let mut agents = Agents::new(&fleet, Options::default()).unwrap();
     let canceller = agents.canceller();
     let mut stops = 0;

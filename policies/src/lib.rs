@@ -22,6 +22,7 @@ pub mod placement;
 pub mod plan;
 pub mod policy;
 pub mod queue;
+mod ranked;
 pub mod scheduler;
 pub mod spec;
 pub mod time;

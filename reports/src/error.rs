@@ -1,7 +1,7 @@
 //! What can go wrong while a report is made.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use thiserror::Error;
 use traces::runlog::LogError;
 
@@ -27,10 +27,4 @@ pub enum ReportError {
         /// What the plotting library said.
         what: String,
     },
-}
-
-impl ReportError {
-    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> ReportError + '_ {
-        move |source| ReportError::Write { path: path.into(), source }
-    }
 }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use traces::runlog::World;
 
 const STYLE: &str = "\
-:root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;color:#282828;background:#fff;max-width:62rem;margin:2rem auto;\
+:root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;color:#282828;background:#fff;max-width:74rem;margin:2rem auto;\
 padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin:2.2rem 0 .4rem}figure{margin:.5rem 0}\
 svg{max-width:100%;height:auto}figcaption{font-size:.92rem;color:#444;max-width:56rem}.wide{overflow-x:auto}\
-table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}th,td{padding:.25rem .7rem;text-align:right;\
+table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}th,td{padding:.25rem .55rem;text-align:right;\
 border-bottom:1px solid #ddd;white-space:nowrap}th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #888}\
 code,pre{font-family:ui-monospace,monospace;font-size:.9rem}pre{background:#f4f4f4;padding:.6rem .8rem;overflow-x:auto}";
 

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod error;
+mod explain;
 mod figures;
 mod html;
 mod jobs;
@@ -17,10 +18,12 @@ mod summary;
 mod summary_table;
 mod tables;
 mod tenants;
+mod timeline;
 mod waits;
 
 pub use analysis::Analysis;
 pub use error::ReportError;
+pub use explain::{Doing, Ending, ExplainError, Explanation, Freed, JobRef, Moment, Noted, Overtaken, Period, Spot, explain};
 pub use figures::Picture;
 pub use html::write_report;
 pub use jobs::jobs_csv;
@@ -29,6 +32,7 @@ pub use reasons::Waiting;
 pub use series::{BINS_MAX, Level, Series};
 pub use summary::{SLOWDOWN_TAU, Summary, labels};
 pub use summary_table::{summary_csv, summary_json, summary_table};
-pub use tables::{Column, Data, jobs_table, tenants_table, timeseries_table};
+pub use tables::{jobs_table, tenants_table, timeseries_table};
 pub use tenants::Tenant;
+pub use timeline::{TIMELINE_EVENTS_MAX, Timeline, TimelineOptions, Tracks, timeline};
 pub use waits::{Wait, Waits};

@@ -44,18 +44,32 @@ pub fn summary_table(runs: &[Summary]) -> String {
     for (run, name) in runs.iter().zip(&names) {
         rows.push(std::iter::once(name.clone()).chain(columns.iter().map(|c| (c.1)(run))).collect());
     }
-    let mut text = aligned(&rows);
-    for (run, name) in runs.iter().zip(&names) {
-        let _ = write!(
-            text,
-            "\n{name}: {}, placement {}, estimates {}, costs {}",
-            run.scenario, run.placement, run.estimates, run.costs
-        );
-        let _ = write!(text, ", seed {}, {} accelerators on {} nodes", run.seed, run.accelerators, run.nodes);
-        let _ = write!(text, ", orrery {}, trace {}, log digest {}", run.version, run.trace_digest, run.log_digest);
+    let mut text = aligned(&rows) + "\n";
+    let shared = runs.iter().all(|run| provenance(run) == provenance(&runs[0]));
+    if let (true, Some(run)) = (shared, runs.first()) {
+        let _ = writeln!(text, "{}", provenance(run));
     }
-    text.push('\n');
+    for (run, name) in runs.iter().zip(&names) {
+        let own = if shared { String::new() } else { format!("{}, ", provenance(run)) };
+        let _ = writeln!(text, "{name}: {own}log digest {}", run.log_digest);
+    }
     text
+}
+
+/// All that a result must name beside its policy and its log.
+fn provenance(run: &Summary) -> String {
+    format!(
+        "{}: {} accelerators on {} nodes, placement {}, estimates {}, costs {}, seed {}, trace {}, orrery {}",
+        run.scenario,
+        run.accelerators,
+        run.nodes,
+        run.placement,
+        run.estimates,
+        run.costs,
+        run.seed,
+        run.trace_digest,
+        run.version
+    )
 }
 
 /// Rows of equal length as aligned text; the first column to the left, the others to the right, a rule below the first row.

@@ -3,8 +3,9 @@
 mod common;
 use common::{Row, Setup};
 use policies::{Span, Time};
-use reports::{Analysis, Data, Level, Waiting, jobs_table, tenants_table, timeseries_table};
+use reports::{Analysis, Level, Waiting, jobs_table, tenants_table, timeseries_table};
 use sim::Crashes;
+use traces::frames::Data;
 use traces::runlog::LogReader;
 
 fn analyse(setup: &Setup<'_>, rows: &[Row]) -> Analysis {
@@ -79,7 +80,7 @@ fn shares_are_of_contended_time_only() {
     // The second job waits for capacity until 10 s; the third is looked at only when it is the head, from then on.
     let waits = analysis.waits();
     assert_eq!(waits.of(Waiting::NoCapacity).milli_micros, 56_000_000_000);
-    assert_eq!(waits.of(Waiting::InLine).job_micros, 8_000_000);
+    assert_eq!(waits.of(Waiting::BehindHead).job_micros, 8_000_000);
 }
 
 #[test]

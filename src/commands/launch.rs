@@ -51,7 +51,7 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
     super::run::print(args.output, &summaries)?;
     let mut verdict = Verdict::Done;
     for job in agents.report().filter(|job| job.outcome != Outcome::Finished) {
-        let how = job.endings.last().map_or_else(|| "it never ran".into(), |ending| format!("{ending:?}"));
+        let how = job.endings.last().map_or_else(|| "it never ran".into(), |ending| ending.to_string());
         eprintln!("job `{}` {:?}: {how}", job.name, job.outcome);
         verdict = Verdict::CheckFailed;
     }

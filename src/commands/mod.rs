@@ -1,5 +1,6 @@
 //! What the commands do, a file each.
 
+pub mod explain;
 pub mod launch;
 pub mod outputs;
 pub mod policies;

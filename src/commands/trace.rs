@@ -70,6 +70,16 @@ fn print(output: Output, found: &(impl Serialize + Display)) -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "frames")]
+fn write_parquet(trace: &Trace, out: &Path) -> Result<()> {
+    Ok(traces::frames::write_trace_parquet(trace, out)?)
+}
+
+#[cfg(not(feature = "frames"))]
+fn write_parquet(_: &Trace, out: &Path) -> Result<()> {
+    bail!("--out {}: this build writes no Parquet: build with the default features, or take .csv or .swf", out.display())
+}
+
 /// Writes a trace in the form that the file's ending names.
 fn write(trace: &Trace, out: &Path) -> Result<()> {
     match out.extension().and_then(|e| e.to_str()) {
@@ -84,6 +94,7 @@ fn write(trace: &Trace, out: &Path) -> Result<()> {
                 eprintln!("note: {}: {left_out} jobs hold no accelerators and are left out", out.display());
             }
         }
+        Some("parquet") => write_parquet(trace, out)?,
         other => bail!("--out {}: unknown ending {:?}: expected .parquet, .csv or .swf", out.display(), other.unwrap_or("")),
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod export;
+pub mod frames;
 pub mod generate;
 pub mod import;
 pub mod model;

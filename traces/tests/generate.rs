@@ -77,11 +77,20 @@ fn acme_like_meets_the_published_figures() {
     let trace = draw(Preset::AcmeLike, 100_000);
     let pretraining = shares(&trace, |job| job.demand.accelerators >= 256);
     close("pretraining jobs", pretraining.0, 0.032, 0.005);
-    close("pretraining time", pretraining.1, 0.94, 0.02);
-    near("accelerators a job", trace.jobs.iter().map(|j| f64::from(j.demand.accelerators)).sum::<f64>() / 100_000.0, 26.8, 0.1);
+    close("pretraining time", pretraining.1, 0.95, 0.015);
+    let mean = trace.jobs.iter().map(|job| f64::from(job.demand.accelerators)).sum::<f64>() / trace.jobs.len() as f64;
+    near("accelerators a job", mean, 26.8, 0.1);
     near("median", quantile(&trace, 0.5), 120.0, 0.15);
-    close("failed", shares(&trace, |job| job.outcome == Outcome::Failed).0, 0.4, 0.03);
-    close("cancelled time", shares(&trace, |job| job.outcome == Outcome::Cancelled).1, 0.6, 0.06);
+    assert!(quantile(&trace, 0.95) < 86_400.0);
+    assert!(shares(&trace, |job| job.demand.accelerators > 8).0 < 0.07);
+    let share = |outcome| shares(&trace, |job| job.outcome == outcome);
+    let (completed, cancelled, failed) = (share(Outcome::Completed), share(Outcome::Cancelled), share(Outcome::Failed));
+    close("completed", completed.0, 0.541, 0.02);
+    close("cancelled", cancelled.0, 0.062, 0.01);
+    close("failed", failed.0, 0.397, 0.02);
+    close("completed time", completed.1, 0.313, 0.05);
+    close("cancelled time", cancelled.1, 0.607, 0.05);
+    close("failed time", failed.1, 0.08, 0.03);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Scenario files, good and bad.
 
+use policies::{Demand, Fleet, Span, Time, TypeId, TypeSet};
+use proptest::prelude::*;
 use std::path::Path;
 use traces::generate::{Preset, WorkloadModel, generate};
-use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
+use traces::{Outcome, Trace, TraceJob};
 
 const HEAD: &str = "[fleet]\nnodes = \"4x8\"\n";
 
@@ -117,5 +120,85 @@ fn node_texts() {
     assert_eq!(parse_nodes("16x8").unwrap().accelerators(), 128);
     for text in ["", "16", "x8", "0x8", "8x0", "-1x8", "16x8x2", "9999999999x8"] {
         assert!(parse_nodes(text).is_err(), "{text}");
+    }
+}
+
+/// A trace of 100 jobs, one a minute, of 1 to 10 accelerators, each an hour long, alternately for type `old` or any.
+fn minutely() -> Trace {
+    let job = |i: u64| TraceJob {
+        id: i.to_string().into(),
+        submit: Time::from_secs(60 * i),
+        duration: Span::from_secs(3600),
+        demand: Demand {
+            types: if i.is_multiple_of(2) { TypeSet::only(TypeId(1)) } else { TypeSet::ANY },
+            ..Demand::whole(i as u32 % 10 + 1)
+        },
+        tenant: 0,
+        priority: 0,
+        tier: 0,
+        estimate: None,
+        outcome: Outcome::Completed,
+        recorded_start: Some(Time::from_secs(60 * i + 7)),
+        label: 0,
+    };
+    let types = vec!["other".into(), "old".into()];
+    Trace { jobs: (0..100).map(job).collect(), types, epoch_unix_s: Some(1000), ..Trace::default() }
+}
+
+/// What `[trace]` with these lines makes of [`minutely`] on a fleet of 16 `new` and 16 `x`.
+fn applied(lines: &str) -> Trace {
+    let spec: TraceSpec = toml::from_str(&format!("file = \"t.csv\"\n{lines}")).unwrap();
+    let mut fleet = Fleet::default();
+    let (x, new) = (fleet.add_type("x"), fleet.add_type("new"));
+    let region = fleet.add_region("r");
+    let cluster = fleet.add_cluster("c", region);
+    fleet.add_nodes(cluster, x, 2, 8);
+    fleet.add_nodes(cluster, new, 2, 8);
+    spec.apply(minutely(), &fleet)
+}
+
+#[test]
+fn windows_and_sizes_filter() {
+    let trace = applied("from = \"10m\"\nto = \"20m\"\naccelerators_min = 2\naccelerators_max = 5\nlimit = 3");
+    let ids: Vec<&str> = trace.jobs.iter().map(|job| &*job.id).collect();
+    assert_eq!(ids, ["11", "12", "13"]);
+    assert_eq!((trace.jobs[0].submit, trace.jobs[0].recorded_start), (Time::from_secs(60), Some(Time::from_secs(67))));
+    assert_eq!(trace.epoch_unix_s, Some(1600));
+    assert_eq!(applied("").jobs.len(), 100);
+}
+
+#[test]
+fn load_moves_arrivals_only() {
+    let trace = applied("load = 0.5");
+    let hours: f64 = trace.jobs.iter().map(|job| f64::from(job.demand.accelerators)).sum();
+    let last = trace.jobs[99].submit.as_secs_f64();
+    assert!((hours * 3600.0 / (last * 32.0) - 0.5).abs() < 1e-6);
+    assert!(trace.jobs.iter().all(|job| job.recorded_start.is_none() && job.duration == Span::from_secs(3600)));
+}
+
+#[test]
+fn types_become_the_fleets() {
+    let kinds = |lines: &str| applied(lines).jobs.iter().take(2).map(|job| job.demand.types).collect::<Vec<_>>();
+    assert_eq!(kinds("types = { old = \"new\" }"), [TypeSet::only(TypeId(1)), TypeSet::ANY]);
+    assert_eq!(kinds(""), [TypeSet(0), TypeSet::ANY]);
+    assert_eq!(applied("").types, ["x", "new"]);
+    let mut trace = minutely();
+    align_types(&mut trace, &Fleet::pool(8));
+    assert!(trace.jobs.iter().all(|job| job.demand.types == TypeSet::ANY));
+}
+
+proptest! {
+    /// Whatever is cut out of a good scenario, or put into it, it is read or refused with a message.
+    #[test]
+    fn damaged_scenarios_do_not_panic(at in 0usize..400, cut in 0usize..40, put in "[\\[\\]\"=.,{}#a-z0-9 \n-]{0,12}") {
+        let good = "seed = 1\nname = \"x\"\n[fleet]\nnodes = \"4x8\"\n[workload]\npreset = \"acme-like\"\njobs = 10\nload = 0.9\n\
+            duration_max = \"3d\"\nbatches = { jobs_max = 3, exponent = 1, gap = 2, alike = 0.5 }\ntenants = { count = 3, exponent = 1 }\n\
+            tiers = [1, 2]\nsizes = [{ accelerators = 2, share = 1, durations = { median = \"1h\", sigma = 1 } }]\n[run]\npolicies = [\"fifo\"]\nestimates = \"noisy(0.5)\"\nuntil = \"1h\"\n";
+        let (start, end) = (at.min(good.len()), (at + cut).min(good.len()));
+        let text = format!("{}{put}{}", &good[..start], &good[end..]);
+        match parse(&text) {
+            Ok(scenario) => prop_assert!(scenario.fleet().is_ok()),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
     }
 }

@@ -28,8 +28,8 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 
 /// Each job is given, when it arrives, the earliest start that delays no job before it, in a profile of free accelerators over
 /// time (one for each type); it starts then. When a job ends before its estimate the schedule is *compressed*: in order of
-/// arrival each job moves to the earliest start that is now possible; none moves back. When a job outlives its estimate
-/// promises cannot be kept: all are made anew, in order of arrival.
+/// arrival each job moves to the earliest start that is now possible, until none can move any more; none moves back. When a
+/// job outlives its estimate promises cannot be kept: all are made anew, in order of arrival.
 ///
 /// Lengths of jobs without an estimate, and of those that outlive it, are as in [`Easy`](super::Easy). Where the count would
 /// do but the placement finds no room (fragmentation), a job that is due keeps its claim, and later ones that outlast the
@@ -52,6 +52,10 @@ pub struct Conservative {
     freed: bool,
     /// Something will end late: reservations cannot be kept.
     broken: bool,
+    /// Jobs were launched: others may have their reservations.
+    admitting: bool,
+    /// When the last decision was made. What was due by then and is still here waits for a place, not for a time.
+    decided: Time,
 }
 
 /// A reservation.
@@ -61,6 +65,8 @@ struct Slot {
     length: Span,
     kind: TypeId,
     milli: i64,
+    /// It was due and found no room: it cannot start before something ends, and claims its accelerators until then as well.
+    stuck: bool,
 }
 
 impl Conservative {
@@ -76,6 +82,8 @@ impl Conservative {
             waiting: BTreeSet::new(),
             freed: false,
             broken: false,
+            admitting: false,
+            decided: Time::ZERO,
         }
     }
 
@@ -96,19 +104,23 @@ impl Conservative {
             profiles[new.kind.index()].add(old.end, new.end, -(new.milli as i64));
             *broken = true;
         });
-        // What is overdue for want of a place keeps claiming accelerators from now on.
-        *broken |= self.starts.first().is_some_and(|&(start, _)| start < view.now());
+        // What found no room claims accelerators from now on, until the next end that is now expected.
+        let mut due = self.starts.range(..=(view.now(), JobId(u32::MAX)));
+        self.broken |= due.any(|(start, job)| *start < view.now() || (self.freed && self.reserved[job].stuck));
         if std::mem::take(&mut self.broken) {
             self.reschedule(view, false);
         } else if self.freed {
-            self.reschedule(view, true);
+            // A job that moves may leave room for one that was looked at before it.
+            while self.reschedule(view, true) {}
         }
         self.freed = false;
         self.profiles.iter_mut().for_each(|profile| profile.trim(view.now()));
     }
 
-    /// Finds each reservation a new start, in order of arrival, all others staying where they are (`keep`) or gone.
-    fn reschedule(&mut self, view: &View, keep: bool) {
+    /// Finds each reservation a new start, in order of arrival, all others staying where they are (`keep`) or gone. Whether
+    /// any is earlier than it was.
+    fn reschedule(&mut self, view: &View, keep: bool) -> bool {
+        let mut moved = false;
         let jobs: Vec<JobId> = self.reserved.keys().copied().collect();
         if !keep {
             jobs.iter().for_each(|job| self.claim(self.reserved[job], 1));
@@ -119,10 +131,13 @@ impl Conservative {
                 self.claim(old, 1);
             }
             self.starts.remove(&(old.start, job));
-            let slot = self.earliest(view, job).expect("it was found once");
+            let length = if keep { old.length } else { self.length(view, job, old.stuck) };
+            let slot = Slot { stuck: old.stuck, ..self.earliest(view, job, length).expect("it was found once") };
             debug_assert!(!keep || slot.start <= old.start.max(view.now()), "compression delayed a job");
+            moved |= slot.start < old.start;
             self.put(job, slot);
         }
+        moved
     }
 
     /// Takes a reservation's accelerators out of the profile, or with `sign` 1 puts them back.
@@ -136,15 +151,20 @@ impl Conservative {
         self.starts.insert((slot.start, job));
     }
 
+    /// For how long a job claims its accelerators.
+    fn length(&self, view: &View, job: JobId, stuck: bool) -> Span {
+        let wait = self.expected.first().filter(|_| stuck).map_or(Span::ZERO, |end| end.since(view.now()));
+        self.expected.length(view.job(job)) + wait
+    }
+
     /// The earliest reservation that is possible on any type; `None` if no type has enough.
-    fn earliest(&self, view: &View, id: JobId) -> Option<Slot> {
+    fn earliest(&self, view: &View, id: JobId, length: Span) -> Option<Slot> {
         let job = view.job(id);
         let need = job.spec.demand.milli_total();
-        let length = self.expected.length(job);
         let kinds =
             (0..self.totals.len()).filter(|&k| job.spec.demand.types.contains(TypeId(k as u8)) && need <= self.totals[k]);
         let starts = kinds.filter_map(|k| Some((self.profiles[k].earliest(view.now(), need as i64, length)?, k)));
-        starts.min().map(|(start, k)| Slot { start, length, kind: TypeId(k as u8), milli: need as i64 })
+        starts.min().map(|(start, k)| Slot { start, length, kind: TypeId(k as u8), milli: need as i64, stuck: false })
     }
 
     /// Gives reservations to those that wait for one.
@@ -152,7 +172,7 @@ impl Conservative {
         while self.reserved.len() < self.depth
             && let Some(job) = self.waiting.pop_first()
         {
-            if let Some(slot) = self.earliest(plan, job) {
+            if let Some(slot) = self.earliest(plan, job, self.length(plan, job, false)) {
                 self.put(job, slot);
                 if slot.start > plan.now() {
                     self.explain(plan, job);
@@ -172,40 +192,42 @@ impl Conservative {
         plan.hold(job, reason);
     }
 
-    /// Launches what is due, in order of arrival; whether anything was.
-    fn launch_due(&mut self, plan: &mut Plan<'_>) -> bool {
+    /// Launches what is due, in order of arrival.
+    fn launch_due(&mut self, plan: &mut Plan<'_>) {
         let due: BTreeSet<JobId> = self.starts.range(..=(plan.now(), JobId(u32::MAX))).map(|&(_, job)| job).collect();
-        let mut launched = false;
         let mut draining = TypeSet(0);
         for job in due {
             let slot = self.reserved[&job];
+            let demand = plan.job(job).spec.demand;
             let next_end = self.expected.first();
-            if draining.contains(slot.kind) && next_end.is_some_and(|end| plan.now() + slot.length > end) {
+            let end = plan.now() + self.length(plan, job, false);
+            if draining.contains(slot.kind) && next_end.is_some_and(|next| next < end) {
                 continue;
             }
-            let demand = plan.job(job).spec.demand;
             if let Some(place) = plan.find(&Demand { types: TypeSet::only(slot.kind), ..demand }) {
                 plan.launch_at(job, place);
                 self.forget(job);
-                self.expected.launched(plan, job);
-                launched = true;
+                let occupancy = self.expected.launched(plan, job);
+                self.profiles[occupancy.kind.index()].add(plan.now(), occupancy.end, -(occupancy.milli as i64));
+                self.admitting = true;
             } else if next_end.is_none() {
                 // It finds no room though nothing runs: it never will.
                 self.forget(job);
-                self.claim(slot, 1);
                 self.freed = true;
             } else {
                 draining.0 |= TypeSet::only(slot.kind).0;
+                let known = std::mem::replace(&mut self.reserved.get_mut(&job).expect("it is due").stuck, true);
+                self.broken |= !known;
                 let (needed_milli, free_milli) = (demand.milli_total(), plan.capacity().free_milli_for(&demand));
                 plan.hold(job, Reason::Fragmented { needed_milli, free_milli });
             }
         }
-        launched
     }
 
     fn forget(&mut self, job: JobId) {
         let slot = self.reserved.remove(&job).expect("it was reserved");
         self.starts.remove(&(slot.start, job));
+        self.claim(slot, 1);
     }
 }
 
@@ -226,17 +248,22 @@ impl Policy for Conservative {
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
         self.learn_fleet(plan);
+        self.decided = plan.now();
         loop {
             self.catch_up(plan);
             self.admit(plan);
-            if !self.launch_due(plan) && !self.freed {
+            self.admitting = false;
+            self.launch_due(plan);
+            if !(self.admitting || self.freed || self.broken) {
                 break;
             }
         }
     }
 
-    /// Reservations begin when running jobs are expected to end.
+    /// When a reservation begins, or a job outlives its estimate.
     fn next_wakeup(&self, view: &View) -> Option<Time> {
-        if view.pending().is_empty() { None } else { self.expected.first() }
+        let due = self.starts.range((self.decided + Span(1), JobId(0))..).next().map(|&(start, _)| start);
+        let late = if view.pending().is_empty() { None } else { self.expected.first() };
+        due.into_iter().chain(late).min()
     }
 }

@@ -11,6 +11,7 @@ mod profile;
 mod random;
 mod room;
 mod sjf;
+mod srtf;
 mod tenants;
 
 pub use conservative::Conservative;
@@ -20,14 +21,24 @@ pub use fifo::{FifoSkip, FifoStrict};
 pub use priority::Priority;
 pub use random::Random;
 pub use sjf::{SjfSkip, SjfStrict};
+pub use srtf::ShortestRemaining;
 pub use tenants::PerTenant;
 
 use crate::policy::Policy;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// All policies, for lists and for error messages.
-pub const POLICIES: &[Entry] =
-    &[fifo::ENTRY, sjf::ENTRY, easy::ENTRY, conservative::ENTRY, priority::ENTRY, fair_share::ENTRY, random::ENTRY];
+pub const POLICIES: &[Entry] = &[
+    fifo::ENTRY,
+    sjf::ENTRY,
+    srtf::SRTF,
+    srtf::SRSF,
+    easy::ENTRY,
+    conservative::ENTRY,
+    priority::ENTRY,
+    fair_share::ENTRY,
+    random::ENTRY,
+];
 
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
@@ -44,6 +55,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "priority" => priority::make(&spec)?,
         "fair-share" => fair_share::make(&spec)?,
         "random" => Box::new(Random::new(seed)),
+        "srtf" | "srsf" => srtf::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))

@@ -1,20 +1,28 @@
 //! Finds a job by name or number, and names like it.
 
 use super::ExplainError;
-use policies::JobId;
+use policies::{Demand, Event, JobId};
 use traces::runlog::LogReader;
 
 const NEAR_MAX: usize = 3;
 
-/// The job that `wanted` means: a name, else `#` and a number.
-pub(super) fn find(mut reader: LogReader, wanted: &str) -> Result<JobId, ExplainError> {
+/// The job that `wanted` means, a name or else `#` and a number, and what it asked for.
+pub(super) fn find(mut reader: LogReader, wanted: &str) -> Result<(JobId, Demand), ExplainError> {
     let number: Option<u64> = wanted.strip_prefix('#').and_then(|digits| digits.parse().ok());
+    let mut numbered = None;
     let mut near: Vec<(usize, String)> = Vec::new();
     let mut jobs = 0;
     while let Some(step) = reader.next_step()? {
-        for meta in &step.metas {
+        let submitted = step.events.iter().filter_map(|event| match event {
+            Event::Submit { job, spec } => Some((*job, spec.demand)),
+            _ => None,
+        });
+        for (found, meta) in submitted.zip(&step.metas) {
             if meta.name == wanted {
-                return Ok(JobId(jobs as u32));
+                return Ok(found);
+            }
+            if number == Some(jobs) {
+                numbered = Some(found);
             }
             jobs += 1;
             if number.is_none() {
@@ -22,13 +30,8 @@ pub(super) fn find(mut reader: LogReader, wanted: &str) -> Result<JobId, Explain
             }
         }
     }
-    match number {
-        Some(number) if number < jobs => Ok(JobId(number as u32)),
-        _ => {
-            let near = near.into_iter().map(|(_, name)| name).collect();
-            Err(ExplainError::NoSuchJob { wanted: wanted.into(), near, jobs })
-        }
-    }
+    let near = near.into_iter().map(|(_, name)| name).collect();
+    numbered.ok_or_else(|| ExplainError::NoSuchJob { wanted: wanted.into(), near, jobs })
 }
 
 /// Keeps the nearest names, the earlier of two that are equally near.

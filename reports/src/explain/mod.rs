@@ -18,8 +18,9 @@ use crate::reasons::Waiting;
 
 /// Entries of each list of jobs or tenants; counts and sums are always of all.
 pub(crate) const LISTED: usize = 5;
-/// Moments at which the whole floor is described: the first ones, and the last.
-pub(crate) const MOMENTS_MAX: usize = 8;
+/// The floor is described at each of the first so many moments, and after that at the 8th, 16th, 32nd, ...: a policy may change
+/// its reason thousands of times.
+pub(crate) const MOMENTS_FIRST: u64 = 6;
 
 /// Why a job cannot be explained.
 #[derive(Debug, Error)]
@@ -232,9 +233,9 @@ pub struct Explanation {
     pub ran_s: f64,
     /// What it did, in order.
     pub periods: Vec<Period>,
-    /// The floor when it was submitted and whenever its reason to wait changed: the first such moments, and the last.
+    /// The floor when it was submitted and when its reason to wait changed: the first such moments, then fewer and fewer.
     pub moments: Vec<Moment>,
-    /// Moments that were left out between the first and the last.
+    /// Moments that were left out.
     pub moments_left_out: u64,
 }
 
@@ -251,8 +252,8 @@ impl Explanation {
 /// # Errors
 /// If the log cannot be read or has no such job; the error then names similar ones.
 pub fn explain(path: &Path, job: &str) -> Result<Explanation, ExplainError> {
-    let id = find::find(LogReader::open(path)?, job)?;
-    follow::follow(LogReader::open(path)?, id)
+    let (id, demand) = find::find(LogReader::open(path)?, job)?;
+    follow::follow(LogReader::open(path)?, id, demand)
 }
 
 pub(crate) fn seconds(time: Time) -> f64 {

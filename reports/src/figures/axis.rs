@@ -168,7 +168,7 @@ fn calendar(range: Range<f64>, epoch: i64) -> Option<Axis> {
             ticks.push((position(date.at(0, 0, 0, 0))?, date.strftime(format).to_string()));
         }
     } else {
-        let hours = [1, 3, 6, 12, 24, 48, 168, 336].into_iter().find(|h| f64::from(*h) >= days * 24.0 / 9.0).unwrap_or(336);
+        let hours = [1, 3, 6, 12, 24, 48, 96, 168, 336].into_iter().find(|h| f64::from(*h) >= days * 24.0 / 9.0).unwrap_or(336);
         // Weeks begin on Mondays.
         let back = if hours >= 168 { i64::from(midnight.weekday().to_monday_zero_offset()) } else { 0 };
         let start = midnight.checked_sub(jiff::Span::new().days(back)).ok()?.at(0, 0, 0, 0);
@@ -215,7 +215,7 @@ pub(crate) fn human(seconds: f64) -> String {
         s if s < 2.0 * DAY => (seconds / HOUR, "h"),
         _ => (seconds / DAY, "d"),
     };
-    let decimals = if value.abs() < 10.0 { 1 } else { 0 };
+    let decimals = if value.abs() < 100.0 { 1 } else { 0 };
     let text = format!("{value:.decimals$}");
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }

@@ -154,11 +154,28 @@ impl Bad {
     }
 }
 
+impl ImportError {
+    /// Reading broke off. What the decoder says may quote the content, so it is brought to one line first.
+    pub(crate) fn read(file: &str, row: u64, bytes: u64, source: io::Error) -> ImportError {
+        let said = source.to_string();
+        let source = match said.contains(char::is_control) || said.len() > 300 {
+            true => io::Error::new(source.kind(), shorten_to(said.escape_debug().to_string().as_bytes(), 300)),
+            false => source,
+        };
+        ImportError::Read { file: file.into(), row, bytes, source }
+    }
+}
+
 /// At most 60 characters of it, as text.
 pub(crate) fn shorten(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(240)];
+    shorten_to(bytes, 60)
+}
+
+/// At most so many characters of it, as text.
+pub(crate) fn shorten_to(bytes: &[u8], characters: usize) -> String {
+    let head = &bytes[..bytes.len().min(characters * 4)];
     let text = String::from_utf8_lossy(head);
-    let mut short: String = text.chars().take(60).collect();
+    let mut short: String = text.chars().take(characters).collect();
     if short.len() < text.len() || head.len() < bytes.len() {
         short.push_str("...");
     }

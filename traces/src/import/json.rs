@@ -1,6 +1,6 @@
 //! JSON documents read as a stream, with the line on which each element begins.
 
-use super::error::{Bad, ImportError};
+use super::error::{Bad, ImportError, shorten_to};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
@@ -29,6 +29,7 @@ impl<'de> Deserialize<'de> for Text {
 pub(crate) struct Counted<'r, 'c> {
     reader: Box<dyn BufRead + 'r>,
     line: &'c Cell<u64>,
+    bytes: &'c Cell<u64>,
 }
 
 impl Read for Counted<'_, '_> {
@@ -36,6 +37,7 @@ impl Read for Counted<'_, '_> {
         let got = self.reader.read(buffer)?;
         let ends = buffer[..got].iter().filter(|b| **b == b'\n').count();
         self.line.set(self.line.get() + ends as u64);
+        self.bytes.set(self.bytes.get() + got as u64);
         Ok(got)
     }
 }
@@ -98,7 +100,10 @@ pub(crate) fn each_element<T: for<'de> Deserialize<'de>>(
 /// A value as what it should be, or a bad row: one odd element does not spoil the document.
 pub(crate) fn typed<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Bad> {
     let shown = value.to_string();
-    T::deserialize(value).map_err(|error| Bad::new("(element)", shown.as_bytes(), format!("the keys of a job ({error})")))
+    T::deserialize(value).map_err(|error| {
+        let why = shorten_to(error.to_string().as_bytes(), 200);
+        Bad::new("(element)", shown.as_bytes(), format!("the keys of a job ({why})"))
+    })
 }
 
 /// The parser that `document` hands out.
@@ -111,9 +116,9 @@ pub(crate) fn document<'r>(
     expected: &'static str,
     parse: impl FnOnce(&mut Parser<'r, '_>, &Cell<u64>, &Cell<Option<ImportError>>) -> serde_json::Result<()>,
 ) -> Result<(), ImportError> {
-    let (line, stopped) = (Cell::new(1), Cell::new(None));
+    let (line, bytes, stopped) = (Cell::new(1), Cell::new(0), Cell::new(None));
     let done = {
-        let mut parser = serde_json::Deserializer::from_reader(Counted { reader, line: &line });
+        let mut parser = serde_json::Deserializer::from_reader(Counted { reader, line: &line, bytes: &bytes });
         parse(&mut parser, &line, &stopped).and_then(|()| parser.end())
     };
     if let Some(error) = stopped.take() {
@@ -122,8 +127,8 @@ pub(crate) fn document<'r>(
     done.map_err(|error| {
         let (file, row) = (file.to_string(), error.line() as u64);
         if error.is_io() {
-            return ImportError::Read { file, row, bytes: error.column() as u64, source: error.into() };
+            return ImportError::read(&file, row, bytes.get(), error.into());
         }
-        ImportError::Document { file, row, message: error.to_string(), expected }
+        ImportError::Document { file, row, message: shorten_to(error.to_string().as_bytes(), 200), expected }
     })
 }

@@ -125,6 +125,7 @@ pub(crate) fn find(keys: &[String], names: &[&str], units: &[(&str, u64)]) -> Op
 /// The error for a table that lacks a column.
 pub(crate) fn missing_column(table: &Table<'_>, format: Format, what: &'static str, names: &[&str]) -> ImportError {
     let (file, header) = (table.file().into(), table.names.join(", "));
+    let header = super::error::shorten_to(header.as_bytes(), 400);
     ImportError::Column { file, format, what, names: names.join(", "), header }
 }
 

@@ -64,7 +64,7 @@ impl<'r> Lines<'r> {
     }
 
     fn broken(&self, source: std::io::Error) -> ImportError {
-        ImportError::Read { file: self.file.clone(), row: self.read + 1, bytes: self.bytes, source }
+        ImportError::read(&self.file, self.read + 1, self.bytes, source)
     }
 }
 
@@ -144,7 +144,9 @@ impl<'r> Table<'r> {
 
     fn header_name(&self, index: usize) -> String {
         let raw = self.lines.text[self.fields[index].clone()].trim_ascii();
-        String::from_utf8_lossy(raw).trim_start_matches('#').trim().to_string()
+        // Names go into messages, which must stay short and on one line.
+        let name: String = String::from_utf8_lossy(raw).chars().filter(|c| !c.is_control()).take(60).collect();
+        name.trim_start_matches('#').trim().to_string()
     }
 
     /// The next row; `None` at the end.

@@ -44,7 +44,7 @@ pub use machines::{import_fleet, import_fleet_bytes};
 use crate::model::Trace;
 use builder::Builder;
 use lines::{Lines, Table};
-use policies::Span;
+use policies::{Fleet, Span, TypeSet};
 use serde::{Deserialize, Serialize};
 use side::Side;
 use source::{Opened, Whole};
@@ -140,6 +140,10 @@ impl<'o> Work<'o> {
 
     fn import(mut self, file: &str, member: Option<&str>, reader: Box<dyn Read + '_>) -> Result<Imported, ImportError> {
         let opened = Opened::new(reader).map_err(|source| damaged(file, source))?;
+        let named = self.options.format.unwrap_or(Format::Parquet);
+        if opened.head.starts_with(b"PAR1") && named == Format::Parquet {
+            return self.parquet(file, opened);
+        }
         if opened.is_tar() {
             self.archive(file, member, opened)?;
         } else if let Some(member) = member {
@@ -192,7 +196,23 @@ impl<'o> Work<'o> {
             return Ok(());
         }
         let member = member.unwrap_or("that is a trace").to_string();
-        Err(ImportError::Member { file: file.into(), member, members: names.join(", ") })
+        let members = error::shorten_to(names.join(", ").escape_debug().to_string().as_bytes(), 600);
+        Err(ImportError::Member { file: file.into(), member, members })
+    }
+
+    /// Reads the canonical form. Its types are put into the order of the machine list, where one is given.
+    fn parquet(self, file: &str, opened: Opened<'_>) -> Result<Imported, ImportError> {
+        let mut content = Vec::new();
+        opened.digested(&self.digest).read_to_end(&mut content).map_err(|source| damaged(file, source))?;
+        let mut trace = canonical(content).map_err(|message| ImportError::Parquet { file: file.into(), message })?;
+        if let Some(fleet) = self.builder.fleet {
+            let too_many = || ImportError::Parquet { file: file.into(), message: "more than 64 accelerator types".into() };
+            use_types_of(&fleet, &mut trace).ok_or_else(too_many)?;
+            trace.fleet = Some(fleet);
+        }
+        let digest = combined(&self.digest, &self.builder.more_digests);
+        let (skipped, left_out, notes) = Default::default();
+        Ok(Imported { trace, skipped, skipped_total: 0, left_out, notes, digest })
     }
 
     /// Reads one file or archive member.
@@ -214,28 +234,70 @@ impl<'o> Work<'o> {
     fn finish(self, file: &str) -> Result<Imported, ImportError> {
         let name = self.format.map_or_else(String::new, |(_, format)| format.to_string());
         let (trace, rest) = self.builder.finish(file, &name)?;
-        let mut digest = self.digest.borrow().finalize();
-        if !rest.more_digests.is_empty() {
-            let mut all = blake3::Hasher::new();
-            for part in [digest].iter().chain(&rest.more_digests) {
-                all.update(part.as_bytes());
-            }
-            digest = all.finalize();
-        }
+        let digest = combined(&self.digest, &rest.more_digests);
         Ok(Imported {
             trace,
             skipped: rest.skipped,
             skipped_total: rest.skipped_total,
             left_out: rest.left_out,
             notes: rest.notes,
-            digest: digest.to_hex().to_string(),
+            digest,
         })
     }
+}
+
+#[cfg(feature = "frames")]
+fn canonical(content: Vec<u8>) -> Result<Trace, String> {
+    crate::frames::trace_from_parquet(content)
+}
+
+#[cfg(not(feature = "frames"))]
+fn canonical(_: Vec<u8>) -> Result<Trace, String> {
+    Err(crate::frames::NO_PARQUET.into())
+}
+
+/// Renumbers a trace's types after a fleet's; `None` if they become too many.
+fn use_types_of(fleet: &Fleet, trace: &mut Trace) -> Option<()> {
+    let mut types = fleet.types.clone();
+    let own = std::mem::take(&mut trace.types);
+    let places: Vec<usize> = own
+        .into_iter()
+        .map(|name| {
+            types.iter().position(|known| *known == name).unwrap_or_else(|| {
+                types.push(name);
+                types.len() - 1
+            })
+        })
+        .collect();
+    trace.types = types;
+    for job in trace.jobs.iter_mut().filter(|job| job.demand.types != TypeSet::ANY) {
+        let old = job.demand.types.0;
+        let new = places.iter().enumerate().filter(|(index, _)| old >> index & 1 == 1);
+        job.demand.types = TypeSet(new.fold(0, |set, (_, place)| set | 1u64.checked_shl(*place as u32).unwrap_or(0)));
+    }
+    (trace.types.len() <= 64).then_some(())
+}
+
+/// The digest of the content and of whatever else went into the trace.
+fn combined(content: &RefCell<blake3::Hasher>, more: &[blake3::Hash]) -> String {
+    let mut digest = content.borrow().finalize();
+    if !more.is_empty() {
+        let mut all = blake3::Hasher::new();
+        for part in [digest].iter().chain(more) {
+            all.update(part.as_bytes());
+        }
+        digest = all.finalize();
+    }
+    digest.to_hex().to_string()
 }
 
 fn read_part(file: &str, format: Format, head: &[u8], reader: &mut dyn BufRead, to: &mut Builder) -> Result<(), ImportError> {
     let reader: Box<dyn BufRead + '_> = Box::new(reader);
     match format {
+        Format::Parquet => {
+            let what = "the content is no Parquet file by itself; take it out of its archive".into();
+            return Err(ImportError::Needs { file: file.into(), format, what });
+        }
         Format::Philly => return philly::import_json(file, reader, to),
         Format::Batsim => return batsim::import(file, reader, to),
         _ => {}
@@ -270,7 +332,7 @@ fn stem(name: &str) -> &str {
 }
 
 fn damaged(file: &str, source: std::io::Error) -> ImportError {
-    ImportError::Read { file: file.into(), row: 1, bytes: 0, source }
+    ImportError::read(file, 1, 0, source)
 }
 
 fn unknown(file: &str, head: &[u8]) -> ImportError {

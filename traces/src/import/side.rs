@@ -18,7 +18,7 @@ impl Side {
         let mut content = Vec::new();
         match fill(open(&file)?, &mut content) {
             Ok(()) => Ok(Side { file, content }),
-            Err(source) => Err(ImportError::Read { file, row: 1, bytes: content.len() as u64, source }),
+            Err(source) => Err(ImportError::read(&file, 1, content.len() as u64, source)),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::ScenarioError;
 use super::error::Place;
 use crate::duration::Length;
-use crate::import::{Format, ImportOptions, OnBadRow};
+use crate::import::{Format, ImportOptions, NEVER_ENDS, OnBadRow};
 use crate::model::{Trace, TraceJob};
 use policies::{Fleet, Time, TypeId, TypeSet};
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,8 @@ fn shift(trace: &mut Trace, from: Time) {
 fn scale_arrivals(jobs: &mut [TraceJob], load: f64, accelerators: u64) {
     let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return };
     let (first, span_s) = (first.submit, last.submit.since(first.submit).as_secs_f64());
-    let milli_s: f64 = jobs.iter().map(|job| job.demand.milli_total() as f64 * job.duration.as_secs_f64()).sum();
+    let ending = jobs.iter().filter(|job| job.duration < NEVER_ENDS);
+    let milli_s: f64 = ending.map(|job| job.demand.milli_total() as f64 * job.duration.as_secs_f64()).sum();
     if span_s == 0.0 || milli_s == 0.0 {
         return;
     }
