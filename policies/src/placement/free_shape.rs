@@ -18,7 +18,7 @@ impl FreeShape {
         if capacity.fleet().node(node).is_fungible() {
             return FreeShape::pool(capacity.node_free_milli(node));
         }
-        FreeShape::from_free(capacity.device_free_milli(node))
+        FreeShape::from_free(&capacity.device_free_milli(node))
     }
 
     /// The shape of accelerators with these amounts free.

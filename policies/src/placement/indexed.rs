@@ -3,7 +3,7 @@
 use super::Placement;
 use super::gang::{self, GroupOrder};
 use crate::allocation::{Allocation, Grant};
-use crate::capacity::{Capacity, Group, bits};
+use crate::capacity::{Capacity, Group};
 use crate::ids::NodeId;
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
@@ -70,7 +70,7 @@ impl Indexed {
                 return None;
             }
             if shares && self.0 == NodeOrder::MostFree && !group.fungible {
-                return capacity.grant_devices(node, demand, most_free(capacity.device_free_milli(node), count));
+                return capacity.grant_devices(node, demand, most_free(&capacity.device_free_milli(node), count));
             }
             capacity.grant_on(node, demand, count)
         };
@@ -82,30 +82,25 @@ impl Indexed {
         }
         let least = if shares { 1 } else { count };
         let with_free = |n: u32| group.with_free(n).iter().find_map(grant).map(|grant| (n, grant));
-        let shared = |mut sets: &mut dyn Iterator<Item = &IdSet>| {
-            if shares { (&mut sets).find_map(|set| set.iter().find_map(grant)) } else { None }
-        };
+        let in_set = |(free, set): (u16, &IdSet)| set.iter().find_map(grant).map(|grant| (u32::from(free), grant));
+        let shared = || if shares { Some(group.with_shared(demand.milli)) } else { None };
         match self.0 {
             NodeOrder::Lowest => {
                 let sets = |from: u32| {
                     let whole = (least..=group.size).filter_map(|n| group.with_free(n).next_from(from)).min();
-                    let shared = |set: &IdSet| set.next_from(from);
-                    if !shares {
-                        return whole;
-                    }
-                    group.with_shared(demand.milli).filter_map(shared).chain(whole).min()
+                    let shared = shared().into_iter().flatten().filter_map(|(_, set)| set.next_from(from));
+                    shared.chain(whole).min()
                 };
                 ascending(sets, grant).map(|grant| (0, grant))
             }
             NodeOrder::FewestFree => {
-                let tight = |grant: Grant| (u32::from(fullest(capacity, &grant)), grant);
                 let whole = || (least..=group.size).find_map(with_free).map(|(n, grant)| (MIDDLE + n, grant));
-                shared(&mut group.with_shared(demand.milli)).map(tight).or_else(whole)
+                shared().and_then(|mut sets| sets.find_map(in_set)).or_else(whole)
             }
             NodeOrder::MostFree => {
-                let roomy = |grant: Grant| (MIDDLE + u32::from(WHOLE_MILLI - emptiest(capacity, &grant)), grant);
                 let whole = (least..=group.size).rev().find_map(with_free).map(|(n, grant)| (MIDDLE - n, grant));
-                whole.or_else(|| shared(&mut group.with_shared(demand.milli).rev()).map(roomy))
+                let shared = || shared()?.rev().find_map(in_set);
+                whole.or_else(|| shared().map(|(free, grant)| (MIDDLE + u32::from(WHOLE_MILLI) - free, grant)))
             }
         }
     }
@@ -123,18 +118,6 @@ impl Indexed {
         let all = group.with_free(0).iter().filter_map(grant).map(|grant| (rank(&grant), grant));
         all.min_by_key(|&(rank, grant)| (rank, grant.node))
     }
-}
-
-/// What is free on the fullest of the accelerators in `grant`.
-fn fullest(capacity: &Capacity, grant: &Grant) -> u16 {
-    let free = capacity.device_free_milli(grant.node);
-    bits(grant.devices).map(|d| free[d]).min().unwrap_or(0)
-}
-
-/// What is free on the emptiest of the accelerators in `grant`.
-fn emptiest(capacity: &Capacity, grant: &Grant) -> u16 {
-    let free = capacity.device_free_milli(grant.node);
-    bits(grant.devices).map(|d| free[d]).max().unwrap_or(0)
 }
 
 /// The `count` accelerators with most free, the lowest-numbered of equal ones.

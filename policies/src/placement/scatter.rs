@@ -159,7 +159,7 @@ impl Scatter {
         let named = move |level| with_free(domain, level).flat_map(IdSet::iter);
         let pools = move |level| fungible_at(capacity, domain, level).into_iter();
         let shared = domain.iter().filter(move |_| milli < WHOLE_MILLI);
-        let shared = shared.flat_map(move |group| group.with_shared(milli).flat_map(IdSet::iter));
+        let shared = shared.flat_map(move |group| group.with_shared(milli).flat_map(|(_, nodes)| nodes.iter()));
         let levels = 1..=top(domain);
         match self.0 {
             ScatterOrder::FewestFree => {

@@ -4,12 +4,18 @@
 //! free to plan with at once. *Held* is what jobs physically occupy, by the last event. A job placed on accelerators that are
 //! still held waits in [`Phase::Assigned`](crate::Phase::Assigned) until they are vacated.
 
+mod group;
+mod node;
+
+pub use group::Group;
+
 use crate::allocation::{Allocation, Grant};
-use crate::fleet::{Fleet, Node};
+use crate::fleet::Fleet;
 use crate::ids::{ClusterId, NodeId, TypeId};
-use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
 use crate::journal::Journal;
+use node::{NodeState, Shares};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Resources of one node in one view.
@@ -18,19 +24,6 @@ struct Amount {
     milli: u64,
     cpu_milli: u32,
     memory_mib: u32,
-}
-
-#[derive(Clone, Debug)]
-struct NodeState {
-    group: u32,
-    /// Index of its first accelerator in the per-accelerator arrays; meaningless on fungible nodes.
-    first_device: u32,
-    /// Accelerators that are wholly free to plan with, as a bit set; empty on fungible nodes.
-    whole: u64,
-    free: Amount,
-    held: Amount,
-    /// Grants planned here by [kind](grant_kind).
-    kinds: [u16; GRANT_KINDS],
 }
 
 /// How many kinds of grant [`grant_kind`] tells apart.
@@ -60,49 +53,14 @@ impl Amount {
     }
 }
 
-/// Nodes of one cluster with equal type and number of accelerators, indexed by how many are wholly free.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// Where they stand.
-    pub cluster: ClusterId,
-    /// Their accelerators' type.
-    pub kind: TypeId,
-    /// The lowest-numbered of them.
-    pub first: NodeId,
-    /// Accelerators on each.
-    pub size: u32,
-    /// Nodes in all.
-    pub nodes: u32,
-    /// Whether accelerators are only counted.
-    pub fungible: bool,
-    /// `by_free[n]`: nodes with exactly `n` accelerators wholly free to plan with. Fungible nodes are all in `by_free[0]`.
-    by_free: Vec<IdSet>,
-    /// `shared[m]`: nodes with a shared accelerator of which exactly `m` thousandths are free.
-    shared: BTreeMap<u16, IdSet>,
-}
-
-impl Group {
-    /// Nodes with exactly `count` accelerators wholly free, ascending.
-    pub fn with_free(&self, count: u32) -> &IdSet {
-        &self.by_free[count as usize]
-    }
-
-    /// Nodes with a shared accelerator that has room for `milli` thousandths more, by how much is free on it, ascending. A node
-    /// with several such accelerators is in several sets.
-    pub fn with_shared(&self, milli: u16) -> impl DoubleEndedIterator<Item = &IdSet> {
-        self.shared.range(milli..).map(|(_, nodes)| nodes).filter(|nodes| !nodes.is_empty())
-    }
-}
-
 /// The free capacity of a fleet and its indexes.
 #[derive(Clone, Debug)]
 pub struct Capacity {
     fleet: Fleet,
     nodes: Vec<NodeState>,
-    /// Per accelerator of named nodes: thousandths free to plan with.
-    device_free: Vec<u16>,
-    /// Per accelerator of named nodes: thousandths physically held.
-    device_held: Vec<u16>,
+    shares: Shares,
+    /// What is physically held of fungible nodes, and of processors and memory where they are counted.
+    held: Vec<Amount>,
     groups: Vec<Group>,
     total_milli: u64,
     free_milli: u64,
@@ -125,30 +83,21 @@ impl Capacity {
                 groups.push(Group::new(NodeId(id as u32), node));
                 (groups.len() - 1) as u32
             });
+            groups[group as usize].add(NodeId(id as u32));
             let count = node.accelerators;
-            groups[group as usize].nodes += 1;
-            groups[group as usize].by_free[if fungible { 0 } else { count as usize }].insert(id as u32);
             let milli = u64::from(count) * u64::from(WHOLE_MILLI);
             let free = Amount { milli, cpu_milli: node.cpu_milli, memory_mib: node.memory_mib };
-            let whole = if fungible { 0 } else { low_bits(count) };
-            nodes.push(NodeState {
-                group,
-                first_device: devices,
-                whole,
-                free,
-                held: Amount::default(),
-                kinds: [0; GRANT_KINDS],
-            });
+            nodes.push(NodeState::new(group, devices, if fungible { 0 } else { low_bits(count) }, free));
             devices += if fungible { 0 } else { count };
             free_milli_by_type[node.kind.index()] += milli;
         }
         let total_milli = free_milli_by_type.iter().sum();
         let journal = Journal::new(fleet.nodes.len());
         Capacity {
+            held: vec![Amount::default(); nodes.len()],
             fleet,
             nodes,
-            device_free: vec![WHOLE_MILLI; devices as usize],
-            device_held: vec![0; devices as usize],
+            shares: Shares { free: vec![WHOLE_MILLI; devices as usize], held: vec![0; devices as usize] },
             groups,
             total_milli,
             free_milli: total_milli,
@@ -223,95 +172,87 @@ impl Capacity {
     }
 
     /// Thousandths free to plan with on each accelerator of `node`; empty on fungible nodes.
-    pub fn device_free_milli(&self, node: NodeId) -> &[u16] {
-        &self.device_free[self.devices(node)]
+    pub fn device_free_milli(&self, node: NodeId) -> SmallVec<[u16; 16]> {
+        let state = &self.nodes[node.index()];
+        let group = &self.groups[state.group as usize];
+        let devices = if group.fungible { 0 } else { group.size as usize };
+        (0..devices).map(|device| state.device_free(&self.shares, device)).collect()
     }
 
-    /// How many grants of each [kind](grant_kind) are planned on `node`; all 0 on fungible nodes.
-    pub fn grants_by_kind(&self, node: NodeId) -> &[u16; GRANT_KINDS] {
-        &self.nodes[node.index()].kinds
-    }
-
-    fn devices(&self, node: NodeId) -> std::ops::Range<usize> {
-        let spec = self.fleet.node(node);
-        let first = self.nodes[node.index()].first_device as usize;
-        first..first + if spec.is_fungible() { 0 } else { spec.accelerators as usize }
+    /// What is planned on `node`: first how many accelerators are shared, then grants of whole ones by [kind](grant_kind). All 0
+    /// on fungible nodes.
+    pub fn grants_by_kind(&self, node: NodeId) -> [u8; GRANT_KINDS] {
+        let state = &self.nodes[node.index()];
+        let mut grants = state.grants;
+        grants[0] = state.shared.count_ones() as u8;
+        grants
     }
 
     /// Whether [`grant_on`](Capacity::grant_on) would find room, and the node is of an acceptable type.
     pub fn fits(&self, node: NodeId, demand: &Demand, count: u32) -> bool {
-        let (spec, state) = (self.fleet.node(node), &self.nodes[node.index()]);
-        if count > 0 && !demand.types.contains(spec.kind) || !state.free.holds(&Amount::portion(demand, count)) {
+        let state = &self.nodes[node.index()];
+        let group = &self.groups[state.group as usize];
+        if count > 0 && !demand.types.contains(group.kind) || !state.free.holds(&Amount::portion(demand, count)) {
             return false;
         }
-        if spec.is_fungible() || count == 0 {
-            return true;
-        }
-        if demand.milli == WHOLE_MILLI {
-            return state.whole.count_ones() >= count;
-        }
-        state.whole.count_ones() >= count || {
-            self.device_free_milli(node).iter().filter(|&&free| free >= demand.milli).count() >= count as usize
-        }
+        let roomy = |&d: &usize| state.device_free(&self.shares, d) >= demand.milli;
+        group.fungible
+            || state.whole.count_ones() >= count
+            || demand.milli < WHOLE_MILLI && bits(state.whole | state.shared).filter(roomy).count() >= count as usize
     }
 
     /// The grant that puts `count` of the demand's accelerators on `node`, or `None` if they do not fit there now.
     ///
     /// Among a node's accelerators those that nobody holds come first (the job can start at once), then the lowest numbered; a
     /// share goes to the fullest accelerator that has room for it.
+    #[inline]
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
+        let state = &self.nodes[node.index()];
         let wanted = Amount::portion(demand, count);
-        if !self.nodes[node.index()].free.holds(&wanted) {
+        if !state.free.holds(&wanted) {
             return None;
         }
-        if self.fleet.node(node).is_fungible() || count == 0 {
-            return Some(wanted.grant(node, count, 0));
-        }
-        self.pick_devices(node, demand.milli, count).map(|devices| wanted.grant(node, count, devices))
+        let devices = if self.groups[state.group as usize].fungible || count == 0 {
+            0
+        } else if demand.milli == WHOLE_MILLI {
+            state.pick_whole(count)?
+        } else {
+            state.pick_shares(&self.shares, demand.milli, count)?
+        };
+        Some(wanted.grant(node, count, devices))
     }
 
     /// Like [`grant_on`](Capacity::grant_on), on exactly these accelerators of a node whose accelerators are named.
     pub fn grant_devices(&self, node: NodeId, demand: &Demand, devices: u64) -> Option<Grant> {
-        let count = devices.count_ones();
+        let (state, count) = (&self.nodes[node.index()], devices.count_ones());
         let wanted = Amount::portion(demand, count);
-        let free = self.device_free_milli(node);
-        let fits = bits(devices).all(|d| free.get(d).is_some_and(|&free| free >= demand.milli));
-        (fits && self.nodes[node.index()].free.holds(&wanted)).then(|| wanted.grant(node, count, devices))
-    }
-
-    fn pick_devices(&self, node: NodeId, milli: u16, count: u32) -> Option<u64> {
-        let devices = self.devices(node);
-        let (free, held) = (&self.device_free[devices.clone()], &self.device_held[devices]);
-        if milli == WHOLE_MILLI {
-            let whole = self.nodes[node.index()].whole;
-            if whole.count_ones() < count {
-                return None;
-            }
-            let vacant = held.iter().enumerate().fold(0, |set, (i, &h)| set | u64::from(h == 0) << i) & whole;
-            let first = lowest(vacant, count);
-            return Some(first | lowest(whole & !first, count - first.count_ones()));
-        }
-        let mut picked = 0u64;
-        for _ in 0..count {
-            let fits = |&i: &usize| free[i] >= milli && picked >> i & 1 == 0;
-            let best = (0..free.len()).filter(fits).min_by_key(|&i| (held[i] + milli > WHOLE_MILLI, free[i], i))?;
-            picked |= 1 << best;
-        }
-        Some(picked)
+        let named = (state.whole | state.shared) & devices == devices;
+        let fits = named && bits(devices).all(|d| state.device_free(&self.shares, d) >= demand.milli);
+        (fits && state.free.holds(&wanted)).then(|| wanted.grant(node, count, devices))
     }
 
     /// Whether nobody physically holds any of what `allocation` names.
     pub fn is_vacant(&self, allocation: &Allocation, milli: u16) -> bool {
         allocation.iter().all(|grant| {
-            let spec = self.fleet.node(grant.node);
             let state = &self.nodes[grant.node.index()];
-            let wanted = u64::from(grant.count) * u64::from(milli);
-            let room = |have: u32, held: u32, wanted: u32| have == u32::MAX || have - held >= wanted;
-            room(spec.cpu_milli, state.held.cpu_milli, grant.cpu_milli)
-                && room(spec.memory_mib, state.held.memory_mib, grant.memory_mib)
-                && state.held.milli + wanted <= u64::from(spec.accelerators) * u64::from(WHOLE_MILLI)
-                && bits(grant.devices).all(|d| self.device_held[state.first_device as usize + d] + milli <= WHOLE_MILLI)
+            state.is_vacant(&self.shares, grant.devices, milli)
+                && (!self.is_counted(state) || self.amounts_are_vacant(grant, milli))
         })
+    }
+
+    fn amounts_are_vacant(&self, grant: &Grant, milli: u16) -> bool {
+        let (spec, held) = (self.fleet.node(grant.node), &self.held[grant.node.index()]);
+        let wanted = u64::from(grant.count) * u64::from(milli);
+        let room = |have: u32, held: u32, wanted: u32| have == u32::MAX || have - held >= wanted;
+        room(spec.cpu_milli, held.cpu_milli, grant.cpu_milli)
+            && room(spec.memory_mib, held.memory_mib, grant.memory_mib)
+            && held.milli + wanted <= u64::from(spec.accelerators) * u64::from(WHOLE_MILLI)
+    }
+
+    /// Whether more than named accelerators is held of a node.
+    fn is_counted(&self, state: &NodeState) -> bool {
+        let resources = state.free.cpu_milli != u32::MAX || state.free.memory_mib != u32::MAX;
+        resources || self.groups[state.group as usize].fungible
     }
 
     /// Takes `allocation` out of what is free to plan with.
@@ -335,57 +276,34 @@ impl Capacity {
     }
 
     fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {
-        let spec = *self.fleet.node(grant.node);
         let state = &mut self.nodes[grant.node.index()];
+        let group = &mut self.groups[state.group as usize];
         let amount = u64::from(grant.count) * u64::from(milli);
         shift(&mut state.free.milli, amount, !taken);
         shift(&mut self.free_milli, amount, !taken);
-        shift(&mut self.free_milli_by_type[spec.kind.index()], amount, !taken);
-        if spec.cpu_milli != u32::MAX {
+        shift(&mut self.free_milli_by_type[group.kind.index()], amount, !taken);
+        if state.free.cpu_milli != u32::MAX {
             shift32(&mut state.free.cpu_milli, grant.cpu_milli, !taken);
         }
-        if spec.memory_mib != u32::MAX {
+        if state.free.memory_mib != u32::MAX {
             shift32(&mut state.free.memory_mib, grant.memory_mib, !taken);
         }
         self.journal.push(grant.node);
-        if spec.is_fungible() || grant.devices == 0 {
-            return;
-        }
-        let kind = &mut state.kinds[grant_kind(grant.count, milli)];
-        *kind = if taken { *kind + 1 } else { kind.checked_sub(1).expect("given twice") };
-        let before = state.whole.count_ones();
-        let group = &mut self.groups[state.group as usize];
-        let first = state.first_device as usize;
-        let devices = &mut self.device_free[first..first + spec.accelerators as usize];
-        for device in bits(grant.devices) {
-            let was = devices[device];
-            let is = if taken { was.checked_sub(milli).expect("planned twice") } else { was + milli };
-            debug_assert!(is <= WHOLE_MILLI);
-            devices[device] = is;
-            state.whole = state.whole & !(1 << device) | u64::from(is == WHOLE_MILLI) << device;
-            if milli != WHOLE_MILLI {
-                group.reshare(grant.node, devices, was, is);
-            }
-        }
-        let after = state.whole.count_ones();
-        if before != after {
-            group.by_free[before as usize].remove(grant.node.0);
-            group.by_free[after as usize].insert(grant.node.0);
+        if grant.devices != 0 {
+            state.plan(grant.node, &mut self.shares, group, grant.devices, milli, taken);
         }
     }
 
     /// Records that a job physically occupies (or leaves, if not `held`) `allocation`.
     pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16, held: bool) {
         for grant in allocation {
-            let state = &mut self.nodes[grant.node.index()];
-            shift(&mut state.held.milli, u64::from(grant.count) * u64::from(milli), held);
-            shift32(&mut state.held.cpu_milli, grant.cpu_milli, held);
-            shift32(&mut state.held.memory_mib, grant.memory_mib, held);
-            for device in bits(grant.devices) {
-                let d = &mut self.device_held[state.first_device as usize + device];
-                *d = if held { *d + milli } else { d.checked_sub(milli).expect("released twice") };
-                debug_assert!(*d <= WHOLE_MILLI, "accelerator held twice");
+            if self.is_counted(&self.nodes[grant.node.index()]) {
+                let amount = &mut self.held[grant.node.index()];
+                shift(&mut amount.milli, u64::from(grant.count) * u64::from(milli), held);
+                shift32(&mut amount.cpu_milli, grant.cpu_milli, held);
+                shift32(&mut amount.memory_mib, grant.memory_mib, held);
             }
+            self.nodes[grant.node.index()].hold(&mut self.shares, grant.devices, milli, held);
         }
     }
 
@@ -425,54 +343,18 @@ impl Capacity {
 
     fn compare(&self, fresh: &Capacity) -> Result<(), String> {
         for (id, (kept, new)) in self.nodes.iter().zip(&fresh.nodes).enumerate() {
-            if (kept.whole, kept.free, kept.held, kept.kinds) != (new.whole, new.free, new.held, new.kinds) {
+            if kept != new {
                 return Err(format!("node {id}: kept {kept:?}, recomputed {new:?}"));
             }
         }
-        for (kept, new) in self.groups.iter().zip(&fresh.groups) {
-            let ids = |set: &IdSet| set.iter().collect::<Vec<_>>();
-            let by_free = |group: &Group| group.by_free.iter().map(ids).collect::<Vec<_>>();
-            let shared = |group: &Group| {
-                let filled = group.shared.iter().filter(|(_, nodes)| !nodes.is_empty());
-                filled.map(|(&milli, nodes)| (milli, ids(nodes))).collect::<Vec<_>>()
-            };
-            if by_free(kept) != by_free(new) || shared(kept) != shared(new) {
-                return Err(format!("free index of cluster {} is stale", kept.cluster.0));
-            }
+        if let Some((kept, _)) = self.groups.iter().zip(&fresh.groups).find(|(kept, new)| !kept.same_index(new)) {
+            return Err(format!("free index of cluster {} is stale", kept.cluster.0));
         }
         let same = self.free_milli == fresh.free_milli
             && self.free_milli_by_type == fresh.free_milli_by_type
-            && self.device_free == fresh.device_free
-            && self.device_held == fresh.device_held;
+            && self.shares == fresh.shares
+            && self.held == fresh.held;
         if same { Ok(()) } else { Err("free totals are stale".into()) }
-    }
-}
-
-impl Group {
-    fn new(first: NodeId, node: &Node) -> Group {
-        let fungible = node.is_fungible();
-        let buckets = if fungible { 1 } else { node.accelerators as usize + 1 };
-        Group {
-            cluster: node.cluster,
-            kind: node.kind,
-            first,
-            size: node.accelerators,
-            nodes: 0,
-            fungible,
-            by_free: vec![IdSet::new(); buckets],
-            shared: BTreeMap::new(),
-        }
-    }
-
-    /// An accelerator of `node` that had `was` thousandths free now has `is`; `devices` shows all of them after that.
-    fn reshare(&mut self, node: NodeId, devices: &[u16], was: u16, is: u16) {
-        let is_shared = |milli: u16| milli > 0 && milli < WHOLE_MILLI;
-        if is_shared(was) && !devices.contains(&was) {
-            self.shared.get_mut(&was).expect("a shared accelerator is indexed").remove(node.0);
-        }
-        if is_shared(is) {
-            self.shared.entry(is).or_default().insert(node.0);
-        }
     }
 }
 
@@ -489,11 +371,6 @@ pub fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 
 fn low_bits(count: u32) -> u64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
-}
-
-/// The `count` lowest bits of `set`, or all if it has fewer.
-fn lowest(set: u64, count: u32) -> u64 {
-    bits(set).take(count as usize).fold(0, |picked, bit| picked | 1 << bit)
 }
 
 fn shift(value: &mut u64, amount: u64, up: bool) {
