@@ -1,41 +1,23 @@
 //! The tables that notebooks read.
 
 use crate::analysis::Analysis;
+use crate::error::ReportError;
 use crate::jobs::{outcome, tenant_name};
 use crate::series::Level;
 use policies::{JobId, Span, Time};
+use std::path::{Path, PathBuf};
+use traces::frames::{Column, write_table};
 use traces::runlog::JobRecord;
 
-/// A named column.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Its name, with the unit last.
-    pub name: &'static str,
-    /// Its values.
-    pub data: Data,
-}
-
-/// Values of one kind. A float that is not there is NaN.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Data {
-    /// Floats.
-    F64(Vec<f64>),
-    /// Whole numbers.
-    U64(Vec<u64>),
-    /// Text.
-    Str(Vec<String>),
-}
-
-fn floats(name: &'static str, values: impl Iterator<Item = f64>) -> Column {
-    Column { name, data: Data::F64(values.collect()) }
-}
-
-fn wholes(name: &'static str, values: impl Iterator<Item = u64>) -> Column {
-    Column { name, data: Data::U64(values.collect()) }
-}
-
-fn texts(name: &'static str, values: impl Iterator<Item = String>) -> Column {
-    Column { name, data: Data::Str(values.collect()) }
+/// Writes the tables `jobs`, `timeseries` and `tenants` into `folder`, which exists: as Parquet with the feature `frames`, as CSV
+/// without. Returns their paths.
+///
+/// # Errors
+/// If a table cannot be written; those before it are whole.
+pub fn write_tables(folder: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>, ReportError> {
+    let tables =
+        [("jobs", jobs_table as fn(&Analysis) -> Vec<Column>), ("timeseries", timeseries_table), ("tenants", tenants_table)];
+    tables.iter().map(|(name, table)| Ok(write_table(&folder.join(name), &table(analysis))?)).collect()
 }
 
 fn at(time: Time) -> f64 {
@@ -49,19 +31,19 @@ pub fn jobs_table(analysis: &Analysis) -> Vec<Column> {
     let done =
         |span: fn(&JobRecord) -> Span| move |row: &JobRecord| if row.is_done() { span(row).as_secs_f64() } else { f64::NAN };
     vec![
-        texts("job_id", (0..jobs.len()).map(|i| analysis.name(JobId(i as u32)))),
-        texts("tenant", jobs.iter().map(|row| tenant_name(&analysis.header, row.tenant))),
-        floats("accelerators", jobs.iter().map(|row| f64::from(row.milli) / 1000.0)),
-        floats("submit_s", jobs.iter().map(|row| at(row.submit))),
-        floats("start_s", jobs.iter().map(|row| at(row.first_start))),
-        floats("end_s", jobs.iter().map(|row| at(row.end))),
-        floats("jct_s", jobs.iter().map(done(JobRecord::jct))),
-        floats("wait_s", jobs.iter().map(done(JobRecord::wait))),
-        floats("executed_s", jobs.iter().map(|row| row.executed.as_secs_f64())),
-        wholes("attempts", jobs.iter().map(|row| row.attempts.into())),
-        wholes("preemptions", jobs.iter().map(|row| row.preemptions.into())),
-        wholes("failures", jobs.iter().map(|row| row.failures.into())),
-        texts("outcome", jobs.iter().map(|row| outcome(row).to_owned())),
+        Column::str("job_id", (0..jobs.len()).map(|i| analysis.name(JobId(i as u32)))),
+        Column::str("tenant", jobs.iter().map(|row| tenant_name(&analysis.header, row.tenant))),
+        Column::f64("accelerators", jobs.iter().map(|row| f64::from(row.milli) / 1000.0)),
+        Column::f64("submit_s", jobs.iter().map(|row| at(row.submit))),
+        Column::f64("start_s", jobs.iter().map(|row| at(row.first_start))),
+        Column::f64("end_s", jobs.iter().map(|row| at(row.end))),
+        Column::f64("jct_s", jobs.iter().map(done(JobRecord::jct))),
+        Column::f64("wait_s", jobs.iter().map(done(JobRecord::wait))),
+        Column::f64("executed_s", jobs.iter().map(|row| row.executed.as_secs_f64())),
+        Column::u64("attempts", jobs.iter().map(|row| row.attempts.into())),
+        Column::u64("preemptions", jobs.iter().map(|row| row.preemptions.into())),
+        Column::u64("failures", jobs.iter().map(|row| row.failures.into())),
+        Column::str("outcome", jobs.iter().map(|row| outcome(row).to_owned())),
     ]
 }
 
@@ -75,18 +57,18 @@ pub fn timeseries_table(analysis: &Analysis) -> Vec<Column> {
     let mean = |level: Level, unit: f64| move |i: usize| series.mean(i, level) / unit;
     let max = |level: Level, unit: f64| move |i: usize| series.max(i, level) as f64 / unit;
     vec![
-        floats("start_s", bins().map(|i| series.span(i).0.as_secs_f64())),
-        floats("end_s", bins().map(|i| series.span(i).1.as_secs_f64())),
-        floats("used_accelerators_mean", bins().map(mean(Level::UsedMilli, 1000.0))),
-        floats("used_accelerators_max", bins().map(max(Level::UsedMilli, 1000.0))),
-        floats("running_accelerators_mean", bins().map(mean(Level::RunningMilli, 1000.0))),
-        floats("free_accelerators_mean", bins().map(|i| fleet - series.mean(i, Level::UsedMilli) / 1000.0)),
-        floats("running_jobs_mean", bins().map(mean(Level::RunningJobs, 1.0))),
-        floats("running_jobs_max", bins().map(max(Level::RunningJobs, 1.0))),
-        floats("pending_jobs_mean", bins().map(mean(Level::PendingJobs, 1.0))),
-        floats("pending_jobs_max", bins().map(max(Level::PendingJobs, 1.0))),
-        floats("pending_accelerators_mean", bins().map(mean(Level::PendingMilli, 1000.0))),
-        floats("pending_accelerators_max", bins().map(max(Level::PendingMilli, 1000.0))),
+        Column::f64("start_s", bins().map(|i| series.span(i).0.as_secs_f64())),
+        Column::f64("end_s", bins().map(|i| series.span(i).1.as_secs_f64())),
+        Column::f64("used_accelerators_mean", bins().map(mean(Level::UsedMilli, 1000.0))),
+        Column::f64("used_accelerators_max", bins().map(max(Level::UsedMilli, 1000.0))),
+        Column::f64("running_accelerators_mean", bins().map(mean(Level::RunningMilli, 1000.0))),
+        Column::f64("free_accelerators_mean", bins().map(|i| fleet - series.mean(i, Level::UsedMilli) / 1000.0)),
+        Column::f64("running_jobs_mean", bins().map(mean(Level::RunningJobs, 1.0))),
+        Column::f64("running_jobs_max", bins().map(max(Level::RunningJobs, 1.0))),
+        Column::f64("pending_jobs_mean", bins().map(mean(Level::PendingJobs, 1.0))),
+        Column::f64("pending_jobs_max", bins().map(max(Level::PendingJobs, 1.0))),
+        Column::f64("pending_accelerators_mean", bins().map(mean(Level::PendingMilli, 1000.0))),
+        Column::f64("pending_accelerators_max", bins().map(max(Level::PendingMilli, 1000.0))),
     ]
 }
 
@@ -95,17 +77,17 @@ pub fn tenants_table(analysis: &Analysis) -> Vec<Column> {
     let rows = analysis.tenants();
     let some = |value: Option<f64>| value.unwrap_or(f64::NAN);
     vec![
-        texts("tenant", rows.iter().map(|t| t.name.clone())),
-        wholes("jobs", rows.iter().map(|t| t.jobs)),
-        wholes("done", rows.iter().map(|t| t.done)),
-        floats("accelerator_hours", rows.iter().map(|t| t.accelerator_hours)),
-        floats("mean_jct_s", rows.iter().map(|t| some(t.mean_jct_s))),
-        floats("p50_jct_s", rows.iter().map(|t| some(t.p50_jct_s))),
-        floats("p90_jct_s", rows.iter().map(|t| some(t.p90_jct_s))),
-        floats("mean_wait_s", rows.iter().map(|t| some(t.mean_wait_s))),
-        floats("mean_bounded_slowdown", rows.iter().map(|t| some(t.mean_bounded_slowdown))),
-        wholes("preemptions", rows.iter().map(|t| t.preemptions)),
-        floats("share_held", rows.iter().map(|t| t.share_held)),
-        floats("share_asked", rows.iter().map(|t| t.share_asked)),
+        Column::str("tenant", rows.iter().map(|t| t.name.clone())),
+        Column::u64("jobs", rows.iter().map(|t| t.jobs)),
+        Column::u64("done", rows.iter().map(|t| t.done)),
+        Column::f64("accelerator_hours", rows.iter().map(|t| t.accelerator_hours)),
+        Column::f64("mean_jct_s", rows.iter().map(|t| some(t.mean_jct_s))),
+        Column::f64("p50_jct_s", rows.iter().map(|t| some(t.p50_jct_s))),
+        Column::f64("p90_jct_s", rows.iter().map(|t| some(t.p90_jct_s))),
+        Column::f64("mean_wait_s", rows.iter().map(|t| some(t.mean_wait_s))),
+        Column::f64("mean_bounded_slowdown", rows.iter().map(|t| some(t.mean_bounded_slowdown))),
+        Column::u64("preemptions", rows.iter().map(|t| t.preemptions)),
+        Column::f64("share_held", rows.iter().map(|t| t.share_held)),
+        Column::f64("share_asked", rows.iter().map(|t| t.share_asked)),
     ]
 }
