@@ -1,8 +1,11 @@
 //! What can be typed. What it means is in `commands`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use policies::Span;
+use reports::TIMELINE_EVENTS_MAX;
 use std::path::PathBuf;
 use traces::OnBadRow;
+use traces::duration::parse_span;
 use traces::import::Format;
 use traces::scenario::Estimates;
 
@@ -31,6 +34,8 @@ pub enum Command {
     Launch(LaunchArgs),
     /// Say why a job waited, and behind what
     Explain(ExplainArgs),
+    /// Write a timeline for Perfetto or chrome://tracing: a track per accelerator or node
+    Timeline(TimelineArgs),
     /// Feed a run log's events into a fresh scheduler and compare the orders, step by step
     Replay(ReplayArgs),
     /// Import, export, validate, describe and generate traces
@@ -92,6 +97,39 @@ pub struct ExplainArgs {
     /// How to print the explanation
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Args)]
+pub struct TimelineArgs {
+    /// A run.log, or the folder that holds it
+    pub log: PathBuf,
+    /// Where to
+    #[arg(long, value_name = "FILE", default_value = "timeline.json")]
+    pub out: PathBuf,
+    /// Show from here on, e.g. 36h or 2d [default: the beginning]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub from: Option<Span>,
+    /// Show until here [default: the end]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub to: Option<Span>,
+    /// End the window early rather than write more events than this
+    #[arg(long, value_name = "N", default_value_t = TIMELINE_EVENTS_MAX)]
+    pub max_events: u64,
+    /// What gets a track
+    #[arg(long, value_enum, default_value_t)]
+    pub tracks: Tracks,
+}
+
+/// What gets a track of a timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Tracks {
+    /// Accelerators of small fleets, nodes of large ones
+    #[default]
+    Auto,
+    /// Each accelerator
+    Accelerators,
+    /// Each node
+    Nodes,
 }
 
 #[derive(Args)]

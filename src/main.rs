@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Launch(args) => commands::launch::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Timeline(args) => commands::timeline::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Trace(command) => commands::trace::run(&command),
         Command::Policies(args) => commands::policies::list(&args),

@@ -6,4 +6,5 @@ pub mod outputs;
 pub mod policies;
 pub mod replay;
 pub mod run;
+pub mod timeline;
 pub mod trace;

@@ -1,12 +1,8 @@
 //! The result folder of a run: `report.html` and `summary.json`, and a folder per policy with the run log and tables.
 
 use anyhow::{Context, Result, bail};
-use reports::{
-    Analysis, Picture, Summary, jobs_table, summary_json, tenants_table, timeseries_table, write_report, write_whole,
-};
-use std::io::Write;
+use reports::{Analysis, Picture, Summary, summary_json, write_report, write_tables, write_whole};
 use std::path::{Path, PathBuf};
-use traces::frames::write_table;
 use traces::runlog::LogReader;
 
 const SUMMARY: &str = "summary.json";
@@ -80,13 +76,7 @@ pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summari
     for (policy, wall_s) in policies.iter().zip(wall_s) {
         let own = folder.for_policy(policy)?;
         let analysis = Analysis::read(LogReader::open(&own)?)?;
-        for (name, table) in [
-            ("jobs", jobs_table(&analysis)),
-            ("timeseries", timeseries_table(&analysis)),
-            ("tenants", tenants_table(&analysis)),
-        ] {
-            write_table(&own.join(name), &table)?;
-        }
+        write_tables(&own, &analysis)?;
         pictures.push(Picture::of(&analysis, *wall_s));
     }
     write_report(&folder.partial, &pictures, &command_line())?;
