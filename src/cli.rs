@@ -173,6 +173,9 @@ pub enum TraceCommand {
         reading: ReadArgs,
         #[command(flatten)]
         fleet: FleetArgs,
+        /// Draw it: durations, sizes, submissions by hour and by day of the week
+        #[arg(long, value_name = "FILE.svg")]
+        svg: Option<PathBuf>,
         /// How to print the description
         #[arg(long, value_enum, default_value_t)]
         output: Output,

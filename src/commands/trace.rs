@@ -4,7 +4,7 @@ use crate::Verdict;
 use crate::cli::{Output, TraceCommand};
 use crate::setup;
 use anyhow::{Context, Result, bail};
-use reports::write_whole;
+use reports::{trace_svg, write_whole};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;
@@ -38,10 +38,15 @@ pub fn run(command: &TraceCommand) -> Result<Verdict> {
             print(*output, &found)?;
             return Ok(if found.is_clean() { Verdict::Done } else { Verdict::CheckFailed });
         }
-        TraceCommand::Stat { file, reading, fleet, output } => {
+        TraceCommand::Stat { file, reading, fleet, svg, output } => {
             let mut trace = setup::read_trace(file, reading)?.trace;
             let fleet = setup::fleet_for(fleet, &mut trace)?;
-            print(*output, &Stat::of(&trace, fleet.map(|f| f.accelerators())))?;
+            let stat = Stat::of(&trace, fleet.map(|f| f.accelerators()));
+            if let Some(path) = svg {
+                let svg = trace_svg(&trace, &stat)?;
+                write_whole(path, |out| out.write_all(svg.as_bytes()))?;
+            }
+            print(*output, &stat)?;
         }
         TraceCommand::Generate { preset, accelerators, load, days, seed, out } => {
             let model = WorkloadModel {

@@ -7,6 +7,7 @@ mod fairness;
 mod load;
 mod reasons;
 mod sizes;
+mod trace;
 
 pub(crate) use axis::{grouped, human};
 pub(crate) use canvas::escaped;
@@ -21,6 +22,8 @@ use crate::waits::Waits;
 use canvas::{Ink, ink};
 use cdf::Curve;
 use sizes::{Classes, classes};
+
+pub use trace::trace_svg;
 
 /// Bins that a figure can show.
 const BINS: usize = 480;
