@@ -91,7 +91,7 @@ impl<'a> Cell<'a> {
     pub(crate) fn count(&self) -> Result<u32, Bad> {
         let micros = decimal(self.bytes, SECOND);
         match micros {
-            Some(micros) if micros >= 0 && micros % 1_000_000 == 0 && micros / 1_000_000 <= u32::MAX.into() => {
+            Some(micros) if micros >= 0 && micros % 1_000_000 == 0 && micros / 1_000_000 <= i128::from(u32::MAX) => {
                 Ok((micros / 1_000_000) as u32)
             }
             _ => Err(self.bad("a whole number, 0 or more")),
