@@ -5,7 +5,8 @@
 //! and, with it, how it is likely to end. Presets with their sources are in [`Preset`].
 //!
 //! Generation passes twice over the same random streams: once to add up what is asked for, so that the load asked for is
-//! the load obtained, then to stream the jobs in submit order. Memory does not grow with the number of jobs.
+//! the load obtained, then to stream the jobs in submit order. Memory does not grow with the number of jobs. Exponential
+//! durations without batches need no first pass: there the load is the expected one.
 
 mod cycle;
 mod draw;
@@ -38,7 +39,7 @@ pub fn generate(model: &WorkloadModel, seed: u64) -> Result<Trace, ModelError> {
     Ok(trace)
 }
 
-/// What a generator is going to make, known before the first job.
+/// What a generator is going to make, known before the first job; with preset `uniform` demand and load are expectations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Totals {
     /// Jobs.
@@ -235,6 +236,14 @@ impl Goal {
         }
     }
 
+    /// How many jobs of `work_s` accelerator-seconds each meet it.
+    fn jobs_of(&self, work_s: f64) -> f64 {
+        match *self {
+            Goal::JobsAtLoad(goal, _) | Goal::JobsInTime(goal, _) => goal as f64,
+            Goal::DemandInTime(goal_s, _) => (goal_s / work_s).round().max(1.0),
+        }
+    }
+
     /// How many jobs a batch may have at most when `jobs` are there already.
     fn room(&self, jobs: u64) -> u64 {
         match *self {
@@ -258,8 +267,13 @@ struct Survey {
     clock: f64,
 }
 
-/// The first pass: adds up the very draws that the second pass will make.
+/// The first pass: adds up the very draws that the second pass will make. Where expectations do as well, there is none.
 fn survey(plan: &Plan, seed: u64, goal: &Goal) -> Result<Survey, ModelError> {
+    if let Some(work_s) = plan.expected_work_s() {
+        let jobs = goal.jobs_of(work_s);
+        let survey = Survey { jobs: jobs as u64, demand_s: jobs * work_s, clock: jobs + 1.0 };
+        return if jobs <= f64::from(u32::MAX) { Ok(survey) } else { Err(ModelError::TooManyJobs) };
+    }
     let mut draws = Draws::new(seed);
     let mut sum = Survey { jobs: 0, demand_s: 0.0, clock: draws.interval() };
     while !goal.is_met(sum.jobs, sum.demand_s) {

@@ -136,6 +136,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Expected accelerator-seconds a job, where memoryless jobs that come one by one make it certain enough.
+    pub(crate) fn expected_work_s(&self) -> Option<f64> {
+        let mut sum = 0.0;
+        let mut before = 0.0;
+        for (class, upper) in self.classes.iter().zip(&self.class.0) {
+            let Law::Exponential { mean_s } = class.law else { return None };
+            if class.batch.0.len() > 1 || mean_s < 1000.0 * self.shortest_s || mean_s * 100.0 > self.longest_s {
+                return None;
+            }
+            sum += (upper - before) * mean_s * f64::from(class.accelerators);
+            before = *upper;
+        }
+        Some(sum)
+    }
+
     /// How many tenants there are.
     pub(crate) fn tenant_count(&self) -> usize {
         self.tenant.0.len()
