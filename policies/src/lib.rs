@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 
 pub mod allocation;
+mod attained;
 pub mod capacity;
 pub mod catalog;
 mod check;

@@ -86,7 +86,7 @@ fn plain(policy: Box<dyn Policy>) -> Box<dyn Policy> {
 
 #[test]
 fn invariants_hold_and_every_job_ends() {
-    for scenario in scenarios(1) {
+    for scenario in scenarios(5) {
         play(&scenario, plain, |world, step| {
             world.scheduler.check().unwrap_or_else(|e| panic!("{scenario:?} at {}: {e}", step.now));
             if let Some(wakeup) = world.scheduler.next_wakeup() {
@@ -118,7 +118,7 @@ impl Policy for Twice {
 
 #[test]
 fn deciding_again_without_news_orders_nothing_and_moves_nothing() {
-    for scenario in scenarios(3) {
+    for scenario in scenarios(13) {
         let once = play(&scenario, plain, |_, _| {});
         let twice = play(&scenario, |policy| Box::new(Twice(policy, scenario)), |_, _| {});
         // Asked again, it may find another reason to tell.
@@ -129,14 +129,14 @@ fn deciding_again_without_news_orders_nothing_and_moves_nothing() {
 
 #[test]
 fn equal_inputs_give_equal_orders() {
-    for scenario in scenarios(3) {
+    for scenario in scenarios(13) {
         assert_same(&scenario, &play(&scenario, plain, |_, _| {}), &play(&scenario, plain, |_, _| {}));
     }
 }
 
 #[test]
 fn events_of_an_old_attempt_change_nothing() {
-    for scenario in scenarios(3) {
+    for scenario in scenarios(13) {
         let undisturbed = play(&scenario, plain, |_, _| {});
         let mut turn = 0;
         let disturbed = play(&scenario, plain, |world, step| {

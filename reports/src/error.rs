@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
+use traces::frames::FramesError;
 use traces::runlog::LogError;
 
 /// Why a report could not be made.
@@ -19,6 +20,9 @@ pub enum ReportError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A table could not be written.
+    #[error(transparent)]
+    Table(#[from] FramesError),
     /// A figure could not be drawn.
     #[error("figure `{figure}`: {what}")]
     Figure {

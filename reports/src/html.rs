@@ -5,7 +5,6 @@ use crate::figures::{Figure, Picture, draw_all, escaped, grouped, human, relabel
 use crate::output::write_whole;
 use crate::summary::Summary;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use traces::runlog::World;
 

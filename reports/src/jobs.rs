@@ -52,7 +52,7 @@ pub fn jobs_csv<S: AsRef<str>>(
     })
 }
 
-fn write_row(out: &mut impl Write, name: &str, row: &JobRecord, tenant: &str) -> io::Result<()> {
+fn write_row(out: &mut dyn Write, name: &str, row: &JobRecord, tenant: &str) -> io::Result<()> {
     write!(out, "{name},{},", Seconds::from(row.submit))?;
     if row.first_start != policies::Time::MAX {
         write!(out, "{}", Seconds::from(row.first_start))?;

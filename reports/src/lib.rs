@@ -32,7 +32,7 @@ pub use reasons::Waiting;
 pub use series::{BINS_MAX, Level, Series};
 pub use summary::{SLOWDOWN_TAU, Summary, labels};
 pub use summary_table::{summary_csv, summary_json, summary_table};
-pub use tables::{jobs_table, tenants_table, timeseries_table};
+pub use tables::{jobs_table, tenants_table, timeseries_table, write_tables};
 pub use tenants::Tenant;
 pub use timeline::{TIMELINE_EVENTS_MAX, Timeline, TimelineOptions, Tracks, timeline};
 pub use waits::{Wait, Waits};

@@ -22,7 +22,7 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Submitted,
-    /// A reason was noted while it waited; the phase stays.
+    /// A reason was noted; the phase stays.
     Noted,
     Ordered,
     Started,
@@ -148,17 +148,9 @@ impl Lives {
         row.waiting = Waiting::of(&note.reason);
         if row.phase == Phase::Waiting {
             row.since = now;
-            let moved = Move {
-                now,
-                job: note.job,
-                was,
-                to: Phase::Waiting,
-                cause: Cause::Noted,
-                waiting: row.waiting,
-                allocation: None,
-            };
-            on(moved);
         }
+        let (job, to, waiting) = (note.job, row.phase, row.waiting);
+        on(Move { now, job, was, to, cause: Cause::Noted, waiting, allocation: None });
     }
 
     fn start<'a>(&mut self, now: Time, job: JobId, attempt: Attempt, on: &'a Allocation, show: &mut impl FnMut(Move<'a>)) {

@@ -3,30 +3,15 @@
 use crate::error::ReportError;
 use policies::{Span, Time};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes a file beside its final name and renames it when `fill` is done: a result that exists is whole.
 ///
 /// # Errors
 /// If it cannot be written; then nothing is left behind.
-pub fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), ReportError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = Path::new(&name);
-    let write = || -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(partial)?);
-        fill(&mut out)?;
-        out.flush()?;
-        drop(out);
-        std::fs::rename(partial, path)
-    };
-    write().map_err(|source| {
-        // The first error is the one to tell; a leftover that cannot be removed is named like what it is.
-        let _ = std::fs::remove_file(partial);
-        ReportError::Write { path: path.into(), source }
-    })
+pub fn write_whole(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {
+    traces::frames::write_whole(path, fill).map_err(|source| ReportError::Write { path: path.into(), source })
 }
 
 /// Microseconds as the shortest decimal number of seconds that is exact: `12`, `0.5`, `3.000001`.

@@ -1,11 +1,24 @@
 //! The tables that notebooks read.
 
 use crate::analysis::Analysis;
+use crate::error::ReportError;
 use crate::jobs::{outcome, tenant_name};
 use crate::series::Level;
 use policies::{JobId, Span, Time};
-use traces::frames::Column;
+use std::path::{Path, PathBuf};
+use traces::frames::{Column, write_table};
 use traces::runlog::JobRecord;
+
+/// Writes the tables `jobs`, `timeseries` and `tenants` into `folder`, which exists: as Parquet with the feature `frames`, as CSV
+/// without. Returns their paths.
+///
+/// # Errors
+/// If a table cannot be written; those before it are whole.
+pub fn write_tables(folder: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>, ReportError> {
+    let tables =
+        [("jobs", jobs_table as fn(&Analysis) -> Vec<Column>), ("timeseries", timeseries_table), ("tenants", tenants_table)];
+    tables.iter().map(|(name, table)| Ok(write_table(&folder.join(name), &table(analysis))?)).collect()
+}
 
 fn at(time: Time) -> f64 {
     if time == Time::MAX { f64::NAN } else { time.as_secs_f64() }

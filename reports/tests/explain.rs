@@ -71,6 +71,28 @@ fn attempts_that_fail_and_start_up_are_periods() {
 }
 
 #[test]
+fn preemption_names_who_it_was_for() {
+    let rows = [(0, 1000, 4, 1), (100, 50, 4, 2)];
+    let told = story(&Setup { policy: "srtf", costs: "restart", ..Setup::nodes(1, 4) }, &rows, "job-0");
+    let shape: Vec<(Doing, f64, Ending)> = told.periods.iter().map(|p| (p.doing, p.from_s, p.ending)).collect();
+    assert_eq!(
+        shape[2..],
+        [
+            (Doing::Running, 20.0, Ending::Preempted),
+            (Doing::Waiting, 110.0, Ending::Ordered),
+            (Doing::Starting, 180.0, Ending::Started),
+            (Doing::Running, 200.0, Ending::Finished),
+        ]
+    );
+    let wait = &told.periods[3];
+    assert_eq!((wait.overtaken.starts, wait.overtaken.first[0].name.as_str()), (1, "job-1"));
+    assert_eq!(wait.place[0].freed_by[0].job.name, "job-1");
+    assert!(told.moments.iter().any(|m| m.what == "it was stopped" && m.at_s == 110.0));
+    let why = &told.periods[2].reasons[0];
+    assert_eq!((why.kind, why.at_s), (Waiting::Preempted, 100.0));
+}
+
+#[test]
 fn text_and_json_hold_the_story() {
     let told = story(&Setup { policy: "fifo(skip=true)", ..Setup::nodes(1, 4) }, &ROWS, "job-1");
     let text = told.to_string();

@@ -93,7 +93,8 @@ fn pools_and_nodes_get_lanes_and_start_up_is_shown() {
     let crashes = Some(Crashes { mean: Span::from_secs(200), seed: 4 });
     for (setup, tracks) in [
         (Setup { crashes, costs: "restart", ..Setup::pool(100) }, Tracks::Auto),
-        (Setup { crashes, costs: "restart", ..Setup::nodes(4, 8) }, Tracks::Nodes),
+        (Setup { crashes, costs: "restart", policy: "srtf", ..Setup::nodes(4, 8) }, Tracks::Nodes),
+        (Setup { crashes, costs: "restart", policy: "srtf", ..Setup::nodes(4, 8) }, Tracks::Accelerators),
         (Setup { crashes, costs: "restart", ..Setup::nodes(4, 8) }, Tracks::Accelerators),
     ] {
         let (written, events, _) = told(&setup, &many(300), TimelineOptions { tracks, ..Default::default() });
@@ -103,6 +104,34 @@ fn pools_and_nodes_get_lanes_and_start_up_is_shown() {
         assert_eq!(written.by_node, tracks == Tracks::Nodes);
         assert!(tracks == Tracks::Auto || written.tracks <= 32);
     }
+}
+
+#[test]
+fn preemption_is_a_gap() {
+    // The short job takes all four; the long one saves and stops, and comes back.
+    let setup = Setup { policy: "srtf", costs: "restart", ..Setup::nodes(1, 4) };
+    let (_, events, _) = told(&setup, &[(0, 1000, 4, 1), (100, 50, 4, 2)], TimelineOptions::default());
+    let first = events.iter().find(|e| e["ph"] == "B").unwrap()["tid"].clone();
+    let on_first = events.iter().filter(|e| e["tid"] == first && e["ph"] != "M");
+    let shown: Vec<(u64, &str)> =
+        on_first.map(|e| (e["ts"].as_u64().unwrap() / 1_000_000, e["name"].as_str().unwrap_or("E"))).collect();
+    let expected = [
+        (0, "job-0"),
+        (0, "starting"),
+        (20, "E"),
+        (100, "stopping"),
+        (110, "E"),
+        (110, "E"),
+        (110, "job-1"),
+        (110, "starting"),
+        (130, "E"),
+        (180, "E"),
+        (180, "job-0"),
+        (180, "starting"),
+        (200, "E"),
+        (1140, "E"),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]
@@ -122,7 +151,7 @@ fn a_window_begins_and_ends_with_what_is_held() {
 #[test]
 fn too_many_events_end_the_window_early_and_say_so() {
     let options = TimelineOptions { events_max: 1000, ..Default::default() };
-    let (written, events, about) = told(&Setup::nodes(4, 8), &many(2000), options);
+    let (written, events, about) = told(&Setup::nodes(4, 8), &many(500), options);
     assert!(written.cut && events.len() >= 1000 && events.len() < 1400, "{}", events.len());
     assert!(written.to_string().contains("the log goes on"), "{written}");
     assert_eq!(about["cut"], true);
@@ -132,7 +161,7 @@ fn too_many_events_end_the_window_early_and_say_so() {
 fn an_event_takes_no_more_room_than_the_limit_allows_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("timeline.json");
-    let written = timeline(Setup::nodes(4, 8).log(folder.path(), &many(2000)), &path, &TimelineOptions::default()).unwrap();
+    let written = timeline(Setup::nodes(4, 8).log(folder.path(), &many(500)), &path, &TimelineOptions::default()).unwrap();
     let bytes = std::fs::metadata(path).unwrap().len();
     assert!(bytes / written.events * reports::TIMELINE_EVENTS_MAX < 50_000_000, "{bytes} bytes for {} events", written.events);
 }

@@ -29,3 +29,28 @@ fn shortest_remaining_time_and_service() {
         (5000, 512, "srtf", 11171.1242, 2_513_611, 2376),
     ]);
 }
+
+#[test]
+fn discretised_least_attained_service() {
+    let seconds = "tiresias(limits=3250:7200, service=seconds, upstream_jumps=true)";
+    let gpu_seconds = "tiresias(limits=3250:7200, service=gpu-seconds, upstream_jumps=true)";
+    reproduces(&[
+        (1000, 128, seconds, 17052.374, 2_190_247, 268),
+        (1000, 128, gpu_seconds, 16897.281, 2_189_555, 240),
+        (5000, 512, gpu_seconds, 11067.7098, 2_486_632, 697),
+    ]);
+}
+
+/// No published figures: what must hold of policies that need no durations. Between those that know nothing (FIFO) and all
+/// (SRTF), far nearer to the latter.
+#[test]
+fn without_durations() {
+    let Some(arrivals) = philly(1000) else { return };
+    let mean = |policy: &str| simulate(Fleet::pool(128), policy, "pool", "zero", &arrivals, false).mean_jct_s();
+    let (best, worst) = (mean("srsf"), mean("fifo"));
+    for policy in ["las", "las(service=seconds)", "gittins", "gittins(service=seconds)", "tiresias"] {
+        let found = mean(policy);
+        println!("{policy}: {found}");
+        assert!(best < found && found < best + 0.15 * (worst - best), "{policy}: {found} between {best} and {worst}");
+    }
+}

@@ -6,6 +6,8 @@ mod easy;
 mod expect;
 mod fair_share;
 mod fifo;
+mod gittins;
+mod las;
 mod priority;
 mod profile;
 mod random;
@@ -13,6 +15,7 @@ mod room;
 mod sjf;
 mod srtf;
 mod tenants;
+mod tiresias;
 
 pub use conservative::Conservative;
 pub use easy::{BackfillOrder, Easy};
@@ -33,6 +36,9 @@ pub const POLICIES: &[Entry] = &[
     sjf::ENTRY,
     srtf::SRTF,
     srtf::SRSF,
+    las::ENTRY,
+    tiresias::ENTRY,
+    gittins::ENTRY,
     easy::ENTRY,
     conservative::ENTRY,
     priority::ENTRY,
@@ -56,6 +62,9 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "fair-share" => fair_share::make(&spec)?,
         "random" => Box::new(Random::new(seed)),
         "srtf" | "srsf" => srtf::make(&spec)?,
+        "las" => las::make(&spec)?,
+        "gittins" => gittins::make(&spec)?,
+        "tiresias" => tiresias::make(&spec)?,
         name => unreachable!("policy {name} is listed but not made"),
     };
     Ok((policy, spec.to_string()))

@@ -4,7 +4,7 @@ use super::{Entry, Policy, Spec, SpecError};
 use crate::event::Event;
 use crate::ids::JobId;
 use crate::plan::Plan;
-use crate::ranked::{Change, Equals, Places, Ranked, selected_since, service, waiting_since};
+use crate::ranked::{Change, Equals, Places, Ranked, service, tie_at, waiting_since};
 use crate::view::View;
 
 pub(super) const SRTF: Entry = Entry {
@@ -76,7 +76,7 @@ impl Policy for ShortestRemaining {
         let job = event.job();
         match self.ranked.follow(view, event) {
             Change::Waits { again } => self.wait(view, job, again),
-            Change::Runs => self.ranked.move_to(job, end(view, job)),
+            Change::Runs => self.ranked.move_to(job, end(view, job), None),
             Change::Done | Change::Nothing => {}
         }
     }
@@ -88,8 +88,8 @@ impl Policy for ShortestRemaining {
         let waits_again = places.apply(&out);
         for chosen in &out.chosen {
             let end = end(plan, chosen.job);
-            let new = chosen.tie.0 >> 1 == now.0 || end == u64::MAX;
-            let tie = selected_since(now, new, self.next());
+            let new = chosen.rank.is_new(now) || end == u64::MAX;
+            let tie = tie_at(now, new, self.next());
             let weight = self.weight(chosen.milli);
             self.ranked.select(chosen.job, chosen.milli, weight, end, tie);
         }

@@ -15,7 +15,8 @@
 mod room;
 mod walk;
 
-pub(crate) use room::Places;
+pub(crate) use room::{Counted, Places};
+pub(crate) use walk::Outcome;
 
 use crate::event::Event;
 use crate::ids::{ClassId, JobId};
@@ -46,7 +47,7 @@ pub(crate) enum Equals {
     /// The order in which they stood before they became equal. A job that waits stood ahead of one that has caught up by
     /// running, and behind one that was selected at the present instant; one that began to wait at the present instant comes
     /// last. Nobody is ahead for having nothing left or for being unknown. Ties are made by [`waiting_since`] and
-    /// [`selected_since`].
+    /// [`tie_at`].
     AsBefore,
 }
 
@@ -55,19 +56,18 @@ pub(crate) fn waiting_since(now: Time, later: bool, sequence: u64) -> Tie {
     (now.0 << 1 | u64::from(later), sequence)
 }
 
-/// Set in the ties of jobs that are behind others which would end at the same time.
+/// Set in the ties of jobs that go behind their equals.
 const LAST: u64 = 1 << 63;
 
-/// The tie of a job that is selected since `now`. Jobs that waited are ahead of those that ran and would end at the same time;
-/// `last` ones are behind them.
-pub(crate) fn selected_since(now: Time, last: bool, sequence: u64) -> Tie {
+/// The tie of a job that goes behind all its equals at `now`, if `last`, or ahead of them.
+pub(crate) fn tie_at(now: Time, last: bool, sequence: u64) -> Tie {
     (if last { LAST | now.0 } else { LAST - 1 - now.0 }, sequence)
 }
 
 /// `span` of work of `milli` accelerator-thousandths, in accelerator-microseconds; monotone in both.
 pub(crate) fn service(span: u64, milli: u64) -> u64 {
     let whole = u64::from(WHOLE_MILLI);
-    if milli % whole == 0 {
+    if milli.is_multiple_of(whole) {
         return span.saturating_mul(milli / whole);
     }
     u64::try_from(u128::from(span) * u128::from(milli) / u128::from(whole)).unwrap_or(u64::MAX)
@@ -89,6 +89,13 @@ struct Lane {
     /// many thousandths.
     weight: u64,
     slots: BTreeSet<Slot>,
+}
+
+impl Rank {
+    /// Whether the job waited since `now`, by its [`waiting_since`] tie.
+    pub fn is_new(&self, now: Time) -> bool {
+        self.tie.0 >> 1 == now.0
+    }
 }
 
 impl Lane {
@@ -152,6 +159,7 @@ pub(crate) struct Ranked {
     classes: Vec<Class>,
     lanes: Vec<Lane>,
     waiting: usize,
+    selected_milli: u64,
     /// Thousandths that have left the selected since the beginning; a job that holds none counts as one.
     departed: u64,
     /// Classes whose first found no room, by when to look again.
@@ -169,6 +177,7 @@ impl Ranked {
             classes: Vec::new(),
             lanes: Vec::new(),
             waiting: 0,
+            selected_milli: 0,
             departed: 0,
             blocked: BTreeSet::new(),
             due: Vec::new(),
@@ -181,9 +190,15 @@ impl Ranked {
         self.waiting
     }
 
-    /// Whether the job waits or is selected.
-    pub fn holds(&self, job: JobId) -> bool {
-        !matches!(self.standing.get(job), Some(Standing::Out) | None)
+    /// Thousandths that selected jobs ask for.
+    pub fn selected_milli(&self) -> u64 {
+        self.selected_milli
+    }
+
+    /// All jobs that wait or are selected, in no order that means anything.
+    pub fn all(&self) -> impl Iterator<Item = JobId> + '_ {
+        let waiting = self.classes.iter().flat_map(|class| class.jobs.iter().map(|&(_, _, job)| job));
+        waiting.chain(self.lanes.iter().flat_map(|lane| lane.slots.iter().map(|slot| slot.job)))
     }
 
     /// Whether the job is selected.
@@ -215,17 +230,47 @@ impl Ranked {
         });
         let slot = Slot { anchor, tie, job, milli };
         self.lanes[lane].slots.insert(slot);
+        self.selected_milli += milli;
         self.set(job, Standing::Selected { lane: lane as u32, slot });
     }
 
-    /// A selected job has another anchor from here on.
-    pub fn move_to(&mut self, job: JobId, anchor: u64) {
-        if let Some(&Standing::Selected { lane, slot }) = self.standing.get(job)
-            && slot.anchor != anchor
-        {
-            let weight = self.lanes[lane as usize].weight;
-            self.leave(job);
-            self.select(job, slot.milli, weight, anchor, slot.tie);
+    /// A selected job stands elsewhere in its lane from here on.
+    pub fn move_to(&mut self, job: JobId, anchor: u64, tie: Option<Tie>) {
+        if let Some(&Standing::Selected { lane, slot }) = self.standing.get(job) {
+            let moved = Slot { anchor, tie: tie.unwrap_or(slot.tie), ..slot };
+            let slots = &mut self.lanes[lane as usize].slots;
+            slots.remove(&slot);
+            slots.insert(moved);
+            self.set(job, Standing::Selected { lane, slot: moved });
+            // Those that it was ahead of, and is not any more, have as much more room.
+            self.departed += if moved > slot { slot.milli.max(1) } else { 0 };
+        }
+    }
+
+    /// Where a selected job stands at `now`.
+    pub fn selected_rank(&self, job: JobId, now: Time) -> Option<Rank> {
+        match self.standing.get(job) {
+            Some(Standing::Selected { lane, slot }) => Some(self.lanes[*lane as usize].rank(slot, now)),
+            _ => None,
+        }
+    }
+
+    /// Gives every job a new primary rank: `primary(job, selected)`. For orders whose lanes all have weight 0.
+    pub fn rerank(&mut self, primary: impl Fn(JobId, bool) -> u64) {
+        for class in 0..self.classes.len() {
+            let jobs = std::mem::take(&mut self.classes[class].jobs);
+            self.waiting -= jobs.len();
+            for (_, tie, job) in jobs {
+                self.wait(job, ClassId(class as u32), self.classes[class].milli, primary(job, false), tie);
+            }
+            self.look_again(ClassId(class as u32));
+        }
+        for lane in 0..self.lanes.len() {
+            for slot in std::mem::take(&mut self.lanes[lane].slots) {
+                let slot = Slot { anchor: primary(slot.job, true), ..slot };
+                self.lanes[lane].slots.insert(slot);
+                self.set(slot.job, Standing::Selected { lane: lane as u32, slot });
+            }
         }
     }
 
@@ -269,7 +314,7 @@ impl Ranked {
             }
             Standing::Selected { lane, slot } => {
                 self.lanes[lane as usize].slots.remove(&slot);
-                self.departed += slot.milli.max(1);
+                self.depart(slot.milli);
             }
         }
         self.set(job, Standing::Out);
@@ -298,6 +343,11 @@ impl Ranked {
 
     fn set(&mut self, job: JobId, standing: Standing) {
         *self.standing.get_mut(job).expect("jobs are entered first") = standing;
+    }
+
+    fn depart(&mut self, milli: u64) {
+        self.selected_milli -= milli;
+        self.departed += milli.max(1);
     }
 
     /// The first of `class` is another one: whatever was known of its chances is void.

@@ -8,6 +8,7 @@ use crate::event::Reason;
 use crate::ids::JobId;
 use crate::job::{Phase, WHOLE_MILLI};
 use crate::plan::Plan;
+use crate::time::Time;
 
 /// Places as the plan's placement finds them. What it takes and frees is provisional until [`apply`](Places::apply).
 pub(crate) struct Places<'p, 'a> {
@@ -25,6 +26,10 @@ struct Taken {
 impl<'p, 'a> Places<'p, 'a> {
     pub fn new(plan: &'p mut Plan<'a>) -> Places<'p, 'a> {
         Places { plan, taken: Vec::new() }
+    }
+
+    pub fn now(&self) -> Time {
+        self.plan.now()
     }
 
     fn capacity(&mut self) -> &mut Capacity {
@@ -88,7 +93,7 @@ impl Room for Places<'_, '_> {
         self.plan.capacity().free_milli()
     }
 
-    fn take(&mut self, job: JobId) -> bool {
+    fn take(&mut self, job: JobId, _milli: u64) -> bool {
         let demand = self.plan.job(job).spec.demand;
         let Some(allocation) = self.plan.find(&demand) else { return false };
         self.capacity().take(&allocation, demand.milli);
@@ -109,6 +114,32 @@ impl Room for Places<'_, '_> {
             self.capacity().take(&allocation, milli);
         }
         cleared
+    }
+}
+
+/// A number of accelerator-thousandths, wherever they are.
+pub(crate) struct Counted {
+    /// Those that nobody holds.
+    pub free: u64,
+}
+
+impl Room for Counted {
+    fn free_milli(&self) -> u64 {
+        self.free
+    }
+
+    fn take(&mut self, _job: JobId, milli: u64) -> bool {
+        let enough = milli <= self.free;
+        self.free -= if enough { milli } else { 0 };
+        enough
+    }
+
+    fn lift(&mut self, _job: JobId, milli: u64) {
+        self.free += milli;
+    }
+
+    fn put_back(&mut self, job: JobId, milli: u64) -> bool {
+        self.take(job, milli)
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) trait Room {
     fn free_milli(&self) -> u64;
 
     /// Finds a place for the job and takes it, if there is one.
-    fn take(&mut self, job: JobId) -> bool;
+    fn take(&mut self, job: JobId, milli: u64) -> bool;
 
     /// Frees what a selected job holds, for the time being.
     fn lift(&mut self, job: JobId, milli: u64);
@@ -37,8 +37,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Chosen {
     pub job: JobId,
     pub milli: u64,
-    /// The tie that it waited with.
-    pub tie: super::Tie,
+    /// Where it stood.
+    pub rank: Rank,
 }
 
 /// A selected job whose place was freed, until the walk comes by it.
@@ -88,11 +88,11 @@ impl Ranked {
         let milli = self.classes[class.index()].milli;
         match self.find_place(now, room, rank, milli, &mut buffers.lifted) {
             Ok(()) => {
-                let Rank { job, tie, .. } = rank;
+                let job = rank.job;
                 self.classes[class.index()].jobs.pop_first();
                 self.waiting -= 1;
                 self.set(job, Standing::Out);
-                out.chosen.push(Chosen { job, milli, tie });
+                out.chosen.push(Chosen { job, milli, rank });
                 buffers.heads.extend(self.first_rank(class, now).map(|rank| Reverse((rank, class))));
             }
             Err(missing) => {
@@ -114,7 +114,7 @@ impl Ranked {
         milli: u64,
         lifted: &mut Vec<Lifted>,
     ) -> Result<(), u64> {
-        if room.take(rank.job) {
+        if room.take(rank.job, milli) {
             return Ok(());
         }
         let missing = milli.saturating_sub(room.free_milli());
@@ -126,7 +126,7 @@ impl Ranked {
         let mut step = missing.max(1);
         loop {
             let freed = self.lift_behind(now, room, rank, step, lifted);
-            if room.take(rank.job) {
+            if room.take(rank.job, milli) {
                 return Ok(());
             }
             if freed < step {
@@ -175,7 +175,7 @@ impl Ranked {
             return;
         }
         self.set(slot.job, Standing::Out);
-        self.departed += slot.milli.max(1);
+        self.depart(slot.milli);
         out.displaced.push((slot.job, out.chosen.last().map(|c| c.job)));
         // What it leaves over may do for somebody behind it. Nobody ahead of it gains anything: the next walk may look.
         let before = self.due.len();

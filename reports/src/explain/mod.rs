@@ -111,7 +111,7 @@ pub struct Period {
     pub attempt: u32,
     /// Later arrivals that were ordered to start while it waited.
     pub overtaken: Overtaken,
-    /// Reasons that were noted while it waited, in order.
+    /// Reasons that were noted in this time, in order: why it waits, or why it is stopped.
     pub reasons: Vec<Noted>,
     /// Where it was started, and who had been there before. Empty unless it ends with an order to start.
     pub place: Vec<Spot>,

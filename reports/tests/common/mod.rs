@@ -51,7 +51,6 @@ impl Setup<'_> {
             tenants: vec!["".into(), "vision".into(), "speech".into()],
             labels: vec!["".into()],
             epoch_unix_s: None,
-            expected: vec![],
         }
     }
 

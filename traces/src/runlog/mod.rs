@@ -56,8 +56,6 @@ pub struct Header {
     pub labels: Vec<String>,
     /// Calendar time of [`Time::ZERO`], seconds since 1970, where known.
     pub epoch_unix_s: Option<i64>,
-    /// Demands that the placement was told to expect, with weights; part of what it decides by.
-    pub expected: Vec<(policies::Demand, u32)>,
 }
 
 /// What people want to know of a job and the scheduler does not.
