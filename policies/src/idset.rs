@@ -113,6 +113,19 @@ impl IdSet {
         None
     }
 
+    /// The id before which `n` others come: O(largest id / 64).
+    pub fn nth(&self, mut n: usize) -> Option<u32> {
+        for (at, &word) in self.levels.first()?.iter().enumerate() {
+            let ones = word.count_ones() as usize;
+            if n < ones {
+                let rest = (0..n).fold(word, |word, _| word & (word - 1));
+                return Some(at as u32 * 64 + rest.trailing_zeros());
+            }
+            n -= ones;
+        }
+        None
+    }
+
     fn descend(&self, mut level: usize, mut index: usize) -> u32 {
         while level > 0 {
             level -= 1;
@@ -162,6 +175,10 @@ mod tests {
                 prop_assert_eq!(set.len(), model.len());
                 prop_assert_eq!(set.first(), model.first().copied());
                 prop_assert_eq!(set.next_from(id), model.range(id..).next().copied());
+                let n = id as usize % (model.len() + 2);
+                if id < 70_000 {
+                    prop_assert_eq!(set.nth(n), model.iter().nth(n).copied());
+                }
             }
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
         }

@@ -2,6 +2,7 @@
 
 use policies::{Demand, Fleet, Span, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a job ended where it was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -45,14 +46,6 @@ pub struct TraceJob {
     pub label: u32,
 }
 
-impl Trace {
-    /// BLAKE3 (hex) of everything in it: for traces that were drawn, not read.
-    pub fn digest(&self) -> String {
-        let bytes = postcard::to_stdvec(self).expect("a trace is plain data");
-        blake3::hash(&bytes).to_hex().to_string()
-    }
-}
-
 /// Jobs in submit order (ties in input row order), and the names that they index.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -70,4 +63,23 @@ pub struct Trace {
     pub fleet: Option<Fleet>,
     /// Format name, e.g. `philly-csv`.
     pub format: String,
+}
+
+impl Trace {
+    /// BLAKE3 (hex) of everything in it: for traces that were drawn, not read.
+    pub fn digest(&self) -> String {
+        let bytes = postcard::to_stdvec(self).expect("a trace is plain data");
+        blake3::hash(&bytes).to_hex().to_string()
+    }
+}
+
+impl Trace {
+    /// What jobs ask for and how many ask for the same, in order of demand: what [`Placement::expect`] is told.
+    ///
+    /// [`Placement::expect`]: policies::Placement::expect
+    pub fn demands(&self) -> Vec<(Demand, u32)> {
+        let mut counts = BTreeMap::new();
+        self.jobs.iter().for_each(|job| *counts.entry(job.demand).or_default() += 1);
+        counts.into_iter().collect()
+    }
 }

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 /// Fragmentation Gradient Descent" (ATC '23, sections 4 and 5); host memory does not count. The score is the sigmoid of
 /// the gradient in accelerators, as in the published simulator.
 ///
-/// The workload is the one that [`expect`](super::Placement::expect) told; without it, the jobs submitted so far, taken in anew
-/// whenever their number has doubled.
+/// The workload is that of the jobs submitted so far, taken in anew whenever their number has doubled; or, with a prior, the one
+/// that [`expect`](super::Placement::expect) told, as in the paper's experiments.
 pub struct Fgd {
+    prior: bool,
     coverage: f64,
     steps: u16,
     jobs: BTreeMap<Typical, u64>,
@@ -37,11 +38,11 @@ struct Typical {
 }
 
 impl Fgd {
-    /// The workload is made of the most frequent demands that make up `coverage` of all jobs, in `(0, 1]`; for `steps` see
-    /// [`Score::steps`].
-    pub fn new(coverage: f64, steps: u16) -> Fgd {
+    /// `prior`: whether the workload is told beforehand (see [`Fgd`]). It is made of the most frequent demands that make up
+    /// `coverage` of all jobs, in `(0, 1]`; for `steps` see [`Score::steps`].
+    pub fn new(prior: bool, coverage: f64, steps: u16) -> Fgd {
         let workload = Workload::default();
-        Fgd { coverage, steps, jobs: BTreeMap::new(), observed: 0, renew_at: 1, workload }
+        Fgd { prior, coverage, steps, jobs: BTreeMap::new(), observed: 0, renew_at: 1, workload }
     }
 
     fn add(&mut self, demand: &Demand, jobs: u64) {
@@ -124,9 +125,12 @@ impl Score for Fgd {
         free.iter().position(|free| among.contains(free)).map(|device| 1 << device)
     }
 
-    fn expect(&mut self, workload: &[(Demand, u64)]) -> bool {
+    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
+        if !self.prior {
+            return false;
+        }
         self.jobs.clear();
-        workload.iter().for_each(|(demand, jobs)| self.add(demand, *jobs));
+        workload.iter().for_each(|(demand, jobs)| self.add(demand, u64::from(*jobs)));
         self.renew_at = u64::MAX;
         self.renew();
         true
@@ -276,11 +280,12 @@ mod tests {
     #[test]
     fn the_workload_is_made_of_the_most_frequent_demands() {
         let job = |n| Demand::whole(n);
-        let mut fgd = Fgd::new(0.9, 100);
+        let mut fgd = Fgd::new(true, 0.9, 100);
         assert!(fgd.expect(&[(job(1), 60), (job(2), 30), (job(4), 9), (job(8), 1)]));
         assert_eq!(fgd.workload.shapes, [(1000, 1), (1000, 2)]);
         assert!(!fgd.observe(&job(8)), "what was told is not overruled");
-        let mut fgd = Fgd::new(1.0, 100);
+        let mut fgd = Fgd::new(false, 1.0, 100);
+        assert!(!fgd.expect(&[(job(1), 60)]), "it learns by itself");
         let renewed: Vec<u32> = (1..=20).filter(|&n| fgd.observe(&job(n))).collect();
         assert_eq!(renewed, [1, 2, 4, 8, 16]);
         assert_eq!(fgd.workload.shapes.len(), 16);

@@ -38,10 +38,12 @@ pub trait Placement: Send {
     /// A place for all of `demand` in what is free to plan with, or `None`. Use [`Capacity::grant_on`] to make grants.
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation>;
 
-    /// What jobs will ask for, and how many of each: what an operator knows from history. Whoever makes a placement calls this
-    /// before handing it to a scheduler, or not at all; only [`Fgd`] makes use of it.
-    fn expect(&mut self, workload: &[(Demand, u64)]) {
+    /// What jobs will ask for, and how many of each: what an operator knows from history. Whoever makes a placement may call this
+    /// before handing it to a scheduler, not later. Returns whether the placement makes use of it; if so it belongs in the
+    /// result, for a replay must tell it the same ([`Fgd`] does, if asked to).
+    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
         let _ = workload;
+        false
     }
 
     /// A job that asks for `demand` was submitted.
@@ -109,6 +111,11 @@ pub const PLACEMENTS: &[Entry] = &[
         name: "fgd",
         about: "fragmentation gradient descent: least fragmentation for the expected workload (ATC '23, sections 4 and 5)",
         parameters: &[
+            Parameter {
+                key: "prior",
+                default: "false",
+                about: "expect the demands of the whole trace, told before the run, instead of those seen so far",
+            },
             Parameter { key: "coverage", default: "0.95", about: "part of jobs that the most frequent demands make up" },
             STEPS,
         ],
@@ -135,10 +142,18 @@ pub fn by_name(text: &str, seed: u64) -> Result<Box<dyn Placement>, SpecError> {
         "fgd" => {
             let part = |c: &f64| *c > 0.0 && *c <= 1.0;
             let coverage = spec.get_where("coverage", "a number above 0 and up to 1", part)?;
-            Box::new(Scored::new(Fgd::new(coverage, steps()?)))
+            Box::new(Scored::new(Fgd::new(spec.get("prior", "true or false")?, coverage, steps()?)))
         }
         name => unreachable!("placement {name} is listed but not made"),
     })
+}
+
+/// The placement's name with every parameter, so that a result says exactly what ran.
+///
+/// # Errors
+/// An unknown name or parameter, with the valid ones.
+pub fn full_name(text: &str) -> Result<String, SpecError> {
+    Ok(Spec::parse(text, "placement", PLACEMENTS)?.to_string())
 }
 
 /// Weights of processors, memory and accelerators, scaled to add up to 1.

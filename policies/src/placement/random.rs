@@ -25,10 +25,10 @@ impl Score for Random {
         0
     }
 
-    /// Tries a few nodes; where few have room they are counted instead.
+    /// Tries some nodes; where few have room they are counted instead.
     fn choose(&mut self, best: &IdSet, nodes: u32) -> Option<u32> {
-        let tries = (0..16).map(|_| self.0.random_range(0..nodes)).find(|&node| best.contains(node));
-        tries.or_else(|| best.iter().nth(self.0.random_range(0..best.len())))
+        let tries = (0..64).map(|_| self.0.random_range(0..nodes)).find(|&node| best.contains(node));
+        tries.or_else(|| best.nth(self.0.random_range(0..best.len())))
     }
 
     fn devices(&mut self, candidate: &Candidate<'_>) -> Option<u64> {

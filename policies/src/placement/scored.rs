@@ -82,8 +82,8 @@ pub trait Score: Send {
         best.first()
     }
 
-    /// See [`Placement::expect`]. Returns whether scores are different from now on.
-    fn expect(&mut self, workload: &[(Demand, u64)]) -> bool {
+    /// See [`Placement::expect`]. Returns whether it is made use of.
+    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
         let _ = workload;
         false
     }
@@ -160,10 +160,9 @@ impl<S: Score> Placement for Scored<S> {
         })
     }
 
-    fn expect(&mut self, workload: &[(Demand, u64)]) {
-        if self.score.expect(workload) {
-            self.memories.clear();
-        }
+    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
+        self.memories.clear();
+        self.score.expect(workload)
     }
 
     fn observe(&mut self, demand: &Demand) {
