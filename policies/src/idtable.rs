@@ -37,7 +37,7 @@ impl<T> IdTable<T> {
     /// Adds the row with the next id.
     pub fn push(&mut self, row: T) -> JobId {
         let id = self.len;
-        if id as usize % PAGE == 0 {
+        if (id as usize).is_multiple_of(PAGE) {
             self.pages.push(Some(Box::new(Page { rows: Vec::with_capacity(PAGE), retired: 0 })));
         }
         self.pages[id as usize / PAGE].as_mut().expect("the last page is open").rows.push(row);

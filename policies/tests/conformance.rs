@@ -176,7 +176,7 @@ fn fingerprint(view: &View) -> String {
     let mut text = format!("{} {}", view.capacity().generation(), view.capacity().free_milli());
     for job in (0..view.submitted()).filter_map(|id| view.get(JobId(id))) {
         let progress = (job.failures, job.preemptions, job.running_since, job.executed, job.progress);
-        write!(text, "{:?} {:?} {progress:?} {:?}\n", job.phase, job.attempt, job.allocation).expect("memory");
+        writeln!(text, "{:?} {:?} {progress:?} {:?}", job.phase, job.attempt, job.allocation).expect("memory");
     }
     text
 }

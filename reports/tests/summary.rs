@@ -42,7 +42,7 @@ fn a_run_that_was_cut_off_says_so() {
     let s = Summary::of(&setup.header(), &tracker, &digest, 0.0);
     assert_eq!((s.jobs, s.done, s.unfinished), (3, 0, 3));
     assert_eq!((s.mean_jct_s, s.p50_wait_s, s.mean_bounded_slowdown, s.fairness_jain), (None, None, None, None));
-    assert!(summary_json(&[s.clone()]).contains("\"mean_jct_s\": null"));
+    assert!(summary_json(std::slice::from_ref(&s)).contains("\"mean_jct_s\": null"));
     assert!(summary_table(&[s]).contains("unfinished"));
 }
 

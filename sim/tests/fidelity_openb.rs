@@ -13,8 +13,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use std::path::PathBuf;
 use traces::{ImportOptions, Trace, import, tune};
 
-const PLACEMENTS: [&str; 6] =
-    ["random", "dot-product", "clustering", "packing", "best-fit-resources", "fgd(prior=true)"];
+const PLACEMENTS: [&str; 6] = ["random", "dot-product", "clustering", "packing", "best-fit-resources", "fgd(prior=true)"];
 /// GPU allocation in percent when 130 % were asked for.
 const PUBLISHED: [(&str, [f64; 6]); 3] = [
     ("default", [87.47, 90.85, 91.88, 92.00, 93.08, 95.39]),
@@ -33,8 +32,7 @@ fn openb(pods: &str) -> Option<Trace> {
         println!("SKIPPED: {} not found", folder.display());
         return None;
     }
-    let options =
-        ImportOptions { machines: Some(folder.join("openb_node_list_gpu_node.csv.gz")), ..ImportOptions::default() };
+    let options = ImportOptions { machines: Some(folder.join("openb_node_list_gpu_node.csv.gz")), ..ImportOptions::default() };
     let imported = import(&folder.join(format!("openb_pod_list_{pods}.csv.gz")), &options).expect("it is in order");
     assert!(imported.left_out.is_empty(), "{:?}", imported.left_out);
     Some(imported.trace)

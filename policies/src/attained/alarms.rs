@@ -4,6 +4,9 @@ use crate::ids::JobId;
 use crate::time::{MICROS_PER_SECOND, Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Jobs that run, by bound and size, in order of [`Alarm::begun`].
+type UpstreamJumps = BTreeMap<(u64, u64), BTreeSet<(u64, JobId)>>;
+
 /// When a job reaches its bound if it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alarm {
@@ -22,7 +25,7 @@ pub(super) struct Alarm {
 pub(super) struct Alarms {
     at: BTreeSet<(Time, JobId)>,
     /// With Tiresias's own way to find the next time: jobs by bound and size, in order of `begun`.
-    upstream: Option<BTreeMap<(u64, u64), BTreeSet<(u64, JobId)>>>,
+    upstream: Option<UpstreamJumps>,
     /// Its next time; found at each decision.
     jump: Option<Time>,
 }

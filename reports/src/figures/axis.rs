@@ -208,7 +208,7 @@ pub(crate) fn grouped(value: f64) -> String {
 /// A length of time in seconds, in words: `850 ms`, `42 s`, `3.5 h`, `12 d`.
 pub(crate) fn human(seconds: f64) -> String {
     let (value, unit) = match seconds.abs() {
-        s if s == 0.0 => return "0 s".into(),
+        0.0 => return "0 s".into(),
         s if s < 1.0 => (seconds * 1000.0, "ms"),
         s if s < 2.0 * MINUTE => (seconds, "s"),
         s if s < 2.0 * HOUR => (seconds / MINUTE, "min"),
