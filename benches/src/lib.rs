@@ -1,1 +1,1 @@
-
+//! Measurements: criterion benches in `benches/`, whole-command programs in `src/bin/`. Nothing here asserts a time.
