@@ -180,8 +180,12 @@ impl Experiment {
         log: Option<&Path>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Outcome, ExperimentError> {
-        let place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
-        let header = self.header(name);
+        let mut place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
+        let mut header = self.header(name);
+        let demands = self.trace.demands();
+        if place.expect(&demands) {
+            header.expected = demands;
+        }
         let meta = |job: JobId| self.meta(job);
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
@@ -214,6 +218,7 @@ impl Experiment {
             tenants: self.trace.tenants.clone(),
             labels: self.trace.labels.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
+            expected: Vec::new(),
         }
     }
 

@@ -131,3 +131,14 @@ fn the_result_folder_holds_everything_and_replaces_an_earlier_one() {
     assert!(page.contains("<svg") && !page.contains("http://") | page.contains("www.w3.org"), "self-contained");
     assert!(std::fs::read_dir(folder.path().join("runs")).unwrap().count() == 1, "no partial folder stays");
 }
+
+#[test]
+fn every_placement_runs_and_replays() {
+    let folder = scenario();
+    let names = orrery::policies::placement::PLACEMENTS.iter().map(|entry| entry.name.to_owned());
+    for placement in names.chain(["fgd(prior=true)".into()]).filter(|name| name != "pool") {
+        orrery(folder.path(), &["run", "busy.toml", "--policy", "sjf", "--placement", &placement, "--check"]);
+        let output = orrery(folder.path(), &["replay", "runs/busy/sjf", "--output", "json"]);
+        assert_eq!(json(&output)["agrees"], true, "{placement}");
+    }
+}

@@ -31,6 +31,7 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
         tenants: list.tenants.clone(),
         labels: Vec::new(),
         epoch_unix_s: None,
+        expected: Vec::new(),
     };
     let folder = ResultFolder::begin(args.out.clone())?;
     let own = folder.for_policy(&args.policy)?;

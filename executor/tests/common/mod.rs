@@ -155,6 +155,7 @@ fn header(fleet: &Fleet, policy: String) -> Header {
         tenants: vec![String::new()],
         labels: vec![String::new()],
         epoch_unix_s: None,
+        expected: Vec::new(),
     }
 }
 

@@ -51,6 +51,7 @@ impl Setup<'_> {
             tenants: vec!["".into(), "vision".into(), "speech".into()],
             labels: vec!["".into()],
             epoch_unix_s: None,
+            expected: Vec::new(),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Header {
     pub labels: Vec<String>,
     /// Calendar time of [`Time::ZERO`], seconds since 1970, where known.
     pub epoch_unix_s: Option<i64>,
+    /// What the placement was told to expect (see [`policies::Placement::expect`]); empty where it did not ask.
+    pub expected: Vec<(policies::Demand, u32)>,
 }
 
 /// What people want to know of a job and the scheduler does not.
