@@ -180,8 +180,13 @@ impl Experiment {
         log: Option<&Path>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Outcome, ExperimentError> {
-        let place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
-        let header = self.header(name);
+        let mut place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
+        let mut header = self.header(name);
+        header.placement = placement::full_name(&self.placement)?;
+        if place.wants_prior() {
+            header.expected = self.trace.demands();
+            place.expect(&header.expected);
+        }
         let meta = |job: JobId| self.meta(job);
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);

@@ -83,9 +83,9 @@ impl NodeState {
         let mut picked = 0u64;
         for _ in 0..count {
             let fits = |&d: &usize| picked >> d & 1 == 0 && self.device_free(shares, d) >= milli;
-            let best = bits(self.whole | self.shared).filter(fits).min_by_key(|&d| {
-                (self.device_held(shares, d) + milli > WHOLE_MILLI, self.device_free(shares, d), d)
-            })?;
+            let best = bits(self.whole | self.shared)
+                .filter(fits)
+                .min_by_key(|&d| (self.device_held(shares, d) + milli > WHOLE_MILLI, self.device_free(shares, d), d))?;
             picked |= 1 << best;
         }
         Some(picked)

@@ -73,7 +73,10 @@ pub struct Replayed {
 pub fn scheduler_of(reader: &LogReader) -> Result<Scheduler, SpecError> {
     let header = &reader.header;
     let (policy, _) = catalog::by_name(&header.policy, header.seed)?;
-    let placement = placement::by_name(&header.placement, header.seed)?;
+    let mut placement = placement::by_name(&header.placement, header.seed)?;
+    if placement.wants_prior() {
+        placement.expect(&header.expected);
+    }
     Ok(Scheduler::new(header.fleet.clone(), policy, placement))
 }
 
