@@ -182,9 +182,10 @@ impl Experiment {
     ) -> Result<Outcome, ExperimentError> {
         let mut place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
         let mut header = self.header(name);
-        let demands = self.trace.demands();
-        if place.expect(&demands) {
-            header.expected = demands;
+        header.placement = placement::full_name(&self.placement)?;
+        if place.wants_prior() {
+            header.expected = self.trace.demands();
+            place.expect(&header.expected);
         }
         let meta = |job: JobId| self.meta(job);
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
@@ -218,7 +219,6 @@ impl Experiment {
             tenants: self.trace.tenants.clone(),
             labels: self.trace.labels.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
-            expected: Vec::new(),
         }
     }
 

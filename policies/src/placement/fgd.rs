@@ -125,15 +125,15 @@ impl Score for Fgd {
         free.iter().position(|free| among.contains(free)).map(|device| 1 << device)
     }
 
-    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
-        if !self.prior {
-            return false;
-        }
+    fn wants_prior(&self) -> bool {
+        self.prior
+    }
+
+    fn expect(&mut self, workload: &[(Demand, u32)]) {
         self.jobs.clear();
         workload.iter().for_each(|(demand, jobs)| self.add(demand, u64::from(*jobs)));
         self.renew_at = u64::MAX;
         self.renew();
-        true
     }
 
     fn observe(&mut self, demand: &Demand) -> bool {
@@ -281,11 +281,12 @@ mod tests {
     fn the_workload_is_made_of_the_most_frequent_demands() {
         let job = |n| Demand::whole(n);
         let mut fgd = Fgd::new(true, 0.9, 100);
-        assert!(fgd.expect(&[(job(1), 60), (job(2), 30), (job(4), 9), (job(8), 1)]));
+        assert!(fgd.wants_prior());
+        fgd.expect(&[(job(1), 60), (job(2), 30), (job(4), 9), (job(8), 1)]);
         assert_eq!(fgd.workload.shapes, [(1000, 1), (1000, 2)]);
         assert!(!fgd.observe(&job(8)), "what was told is not overruled");
         let mut fgd = Fgd::new(false, 1.0, 100);
-        assert!(!fgd.expect(&[(job(1), 60)]), "it learns by itself");
+        assert!(!fgd.wants_prior());
         let renewed: Vec<u32> = (1..=20).filter(|&n| fgd.observe(&job(n))).collect();
         assert_eq!(renewed, [1, 2, 4, 8, 16]);
         assert_eq!(fgd.workload.shapes.len(), 16);

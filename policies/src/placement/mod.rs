@@ -38,12 +38,16 @@ pub trait Placement: Send {
     /// A place for all of `demand` in what is free to plan with, or `None`. Use [`Capacity::grant_on`] to make grants.
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation>;
 
-    /// What jobs will ask for, and how many of each: what an operator knows from history. Whoever makes a placement may call this
-    /// before handing it to a scheduler, not later. Returns whether the placement makes use of it; if so it belongs in the
-    /// result, for a replay must tell it the same ([`Fgd`] does, if asked to).
-    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
-        let _ = workload;
+    /// Whether it wants to be told beforehand what jobs will ask for ([`Fgd`] does, if asked to).
+    fn wants_prior(&self) -> bool {
         false
+    }
+
+    /// What jobs will ask for, and how many of each: what an operator knows from history. Whoever makes a placement that
+    /// [wants it](Placement::wants_prior) calls this before handing it to a scheduler, and records it: a replay must tell the
+    /// same.
+    fn expect(&mut self, workload: &[(Demand, u32)]) {
+        let _ = workload;
     }
 
     /// A job that asks for `demand` was submitted.

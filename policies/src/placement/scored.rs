@@ -82,10 +82,14 @@ pub trait Score: Send {
         best.first()
     }
 
-    /// See [`Placement::expect`]. Returns whether it is made use of.
-    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
-        let _ = workload;
+    /// See [`Placement::wants_prior`].
+    fn wants_prior(&self) -> bool {
         false
+    }
+
+    /// See [`Placement::expect`].
+    fn expect(&mut self, workload: &[(Demand, u32)]) {
+        let _ = workload;
     }
 
     /// See [`Placement::observe`]. Returns whether scores are different from now on.
@@ -160,9 +164,13 @@ impl<S: Score> Placement for Scored<S> {
         })
     }
 
-    fn expect(&mut self, workload: &[(Demand, u32)]) -> bool {
+    fn wants_prior(&self) -> bool {
+        self.score.wants_prior()
+    }
+
+    fn expect(&mut self, workload: &[(Demand, u32)]) {
         self.memories.clear();
-        self.score.expect(workload)
+        self.score.expect(workload);
     }
 
     fn observe(&mut self, demand: &Demand) {

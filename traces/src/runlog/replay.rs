@@ -74,7 +74,7 @@ pub fn scheduler_of(reader: &LogReader) -> Result<Scheduler, SpecError> {
     let header = &reader.header;
     let (policy, _) = catalog::by_name(&header.policy, header.seed)?;
     let mut placement = placement::by_name(&header.placement, header.seed)?;
-    if !header.expected.is_empty() {
+    if placement.wants_prior() {
         placement.expect(&header.expected);
     }
     Ok(Scheduler::new(header.fleet.clone(), policy, placement))
