@@ -219,6 +219,7 @@ impl Experiment {
             tenants: self.trace.tenants.clone(),
             labels: self.trace.labels.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
+            expected: Vec::new(),
         }
     }
 

@@ -26,6 +26,10 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
         None => from_trace(args)?,
     };
     let experiment = &mut planned.experiment;
+    // Names are checked before anything is made or run.
+    for policy in &planned.policies {
+        policies::catalog::by_name(policy, experiment.seed)?;
+    }
     experiment.limits.check = args.check;
     if experiment.trace.jobs.is_empty() {
         bail!("no job is left to run: the filters leave out all");

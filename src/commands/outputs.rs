@@ -11,6 +11,7 @@ const SUMMARY: &str = "summary.json";
 pub struct ResultFolder {
     path: PathBuf,
     partial: PathBuf,
+    finished: bool,
 }
 
 impl ResultFolder {
@@ -30,7 +31,7 @@ impl ResultFolder {
             std::fs::create_dir_all(&partial)
         };
         make().with_context(|| format!("{}: cannot make the result folder", partial.display()))?;
-        Ok(ResultFolder { path, partial })
+        Ok(ResultFolder { path, partial, finished: false })
     }
 
     /// The folder for one policy's log and tables.
@@ -41,7 +42,7 @@ impl ResultFolder {
     }
 
     /// Gives the folder its name.
-    pub fn finish(self) -> Result<PathBuf> {
+    pub fn finish(mut self) -> Result<PathBuf> {
         let swap = || {
             if self.path.exists() {
                 std::fs::remove_dir_all(&self.path)?;
@@ -49,7 +50,17 @@ impl ResultFolder {
             std::fs::rename(&self.partial, &self.path)
         };
         swap().with_context(|| format!("{}: cannot put the results in place", self.path.display()))?;
-        Ok(self.path)
+        self.finished = true;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for ResultFolder {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Whatever went wrong is being told already; what cannot be removed is named `.partial`.
+            let _ = std::fs::remove_dir_all(&self.partial);
+        }
     }
 }
 
