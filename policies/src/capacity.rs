@@ -43,6 +43,7 @@ pub const fn grant_kind(count: u32, milli: u16) -> usize {
 
 impl Amount {
     /// What `count` of the demand's accelerators take, processors and memory in proportion.
+    #[inline]
     fn portion(demand: &Demand, count: u32) -> Amount {
         Amount {
             milli: u64::from(count) * u64::from(demand.milli),
@@ -51,13 +52,40 @@ impl Amount {
         }
     }
 
+    #[inline]
     fn holds(&self, wanted: &Amount) -> bool {
         self.milli >= wanted.milli && self.cpu_milli >= wanted.cpu_milli && self.memory_mib >= wanted.memory_mib
     }
 
+    /// What a grant takes of a node, less what nobody counts there.
+    #[inline]
+    fn counted(grant: &Grant, milli: u16, node: &Node) -> Amount {
+        Amount {
+            milli: u64::from(grant.count) * u64::from(milli),
+            cpu_milli: if node.cpu_milli == u32::MAX { 0 } else { grant.cpu_milli },
+            memory_mib: if node.memory_mib == u32::MAX { 0 } else { grant.memory_mib },
+        }
+    }
+
+    #[inline]
+    fn shift(&mut self, by: &Amount, up: bool) {
+        shift(&mut self.milli, by.milli, up);
+        shift32(&mut self.cpu_milli, by.cpu_milli, up);
+        shift32(&mut self.memory_mib, by.memory_mib, up);
+    }
+
+    #[inline]
     fn grant(&self, node: NodeId, count: u32, devices: u64) -> Grant {
         Grant { node, count, devices, cpu_milli: self.cpu_milli, memory_mib: self.memory_mib }
     }
+}
+
+/// Which of the two views of the accelerators something changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Views {
+    Planned,
+    Held,
+    Both,
 }
 
 /// Nodes of one cluster with equal type and number of accelerators, indexed by how many are wholly free.
@@ -159,11 +187,13 @@ impl Capacity {
     }
 
     /// The machines.
+    #[inline]
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
     /// Groups of like nodes, in order of their first node.
+    #[inline]
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -174,11 +204,13 @@ impl Capacity {
     }
 
     /// Accelerator-thousandths free to plan with.
+    #[inline]
     pub fn free_milli(&self) -> u64 {
         self.free_milli
     }
 
     /// Accelerator-thousandths of the types in `demand` that are free to plan with.
+    #[inline]
     pub fn free_milli_for(&self, demand: &Demand) -> u64 {
         if demand.types == crate::job::TypeSet::ANY {
             return self.free_milli;
@@ -193,6 +225,7 @@ impl Capacity {
     }
 
     /// Grows by one whenever something becomes free to plan with: what did not fit before may fit now.
+    #[inline]
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -208,6 +241,7 @@ impl Capacity {
     }
 
     /// Thousandths free to plan with on `node`, over all its accelerators.
+    #[inline]
     pub fn node_free_milli(&self, node: NodeId) -> u64 {
         self.nodes[node.index()].free.milli
     }
@@ -259,6 +293,7 @@ impl Capacity {
     ///
     /// Among a node's accelerators those that nobody holds come first (the job can start at once), then the lowest numbered; a
     /// share goes to the fullest accelerator that has room for it.
+    #[inline]
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
         let wanted = Amount::portion(demand, count);
         if !self.nodes[node.index()].free.holds(&wanted) {
@@ -316,9 +351,7 @@ impl Capacity {
 
     /// Takes `allocation` out of what is free to plan with.
     pub(crate) fn take(&mut self, allocation: &Allocation, milli: u16) {
-        for grant in allocation {
-            self.change_planned(grant, milli, true);
-        }
+        self.change(allocation, milli, true, Views::Planned);
     }
 
     /// Puts `allocation` back into what is free to plan with.
@@ -329,34 +362,71 @@ impl Capacity {
 
     /// Puts `allocation` back for a moment, to see what would fit then: unlike [`give`](Capacity::give) this is no news.
     pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16) {
+        self.change(allocation, milli, false, Views::Planned);
+    }
+
+    /// Records that a job physically occupies `allocation`, which was taken before.
+    pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16) {
+        self.change(allocation, milli, true, Views::Held);
+    }
+
+    /// Records that a job physically leaves `allocation`, which was given back before.
+    pub(crate) fn vacate(&mut self, allocation: &Allocation, milli: u16) {
+        self.change(allocation, milli, false, Views::Held);
+    }
+
+    /// [`take`](Capacity::take) and [`hold`](Capacity::hold).
+    pub(crate) fn occupy(&mut self, allocation: &Allocation, milli: u16) {
+        self.change(allocation, milli, true, Views::Both);
+    }
+
+    /// [`give`](Capacity::give) and [`vacate`](Capacity::vacate).
+    pub(crate) fn release(&mut self, allocation: &Allocation, milli: u16) {
+        self.change(allocation, milli, false, Views::Both);
+        self.generation += 1;
+    }
+
+    /// Moves `allocation` out of (`taken`) or back into what is free. Inlined, so that each use knows its views.
+    #[inline(always)]
+    fn change(&mut self, allocation: &Allocation, milli: u16, taken: bool, views: Views) {
         for grant in allocation {
-            self.change_planned(grant, milli, false);
+            let spec = self.fleet.node(grant.node);
+            let state = &mut self.nodes[grant.node.index()];
+            let amount = Amount::counted(grant, milli, spec);
+            if views != Views::Planned {
+                state.held.shift(&amount, taken);
+            }
+            if views != Views::Held {
+                state.free.shift(&amount, !taken);
+                shift(&mut self.free_milli, amount.milli, !taken);
+                shift(&mut self.free_milli_by_type[spec.kind.index()], amount.milli, !taken);
+                self.journal.push(grant.node);
+            }
+            // Accelerators of fungible nodes have no names.
+            if grant.devices != 0 {
+                self.change_devices(grant, milli, taken, views);
+            }
+        }
+    }
+
+    fn change_devices(&mut self, grant: &Grant, milli: u16, taken: bool, views: Views) {
+        if views != Views::Planned {
+            self.change_held(grant, milli, taken);
+        }
+        if views != Views::Held {
+            self.change_planned(grant, milli, taken);
         }
     }
 
     fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {
-        let spec = *self.fleet.node(grant.node);
+        let accelerators = self.fleet.node(grant.node).accelerators as usize;
         let state = &mut self.nodes[grant.node.index()];
-        let amount = u64::from(grant.count) * u64::from(milli);
-        shift(&mut state.free.milli, amount, !taken);
-        shift(&mut self.free_milli, amount, !taken);
-        shift(&mut self.free_milli_by_type[spec.kind.index()], amount, !taken);
-        if spec.cpu_milli != u32::MAX {
-            shift32(&mut state.free.cpu_milli, grant.cpu_milli, !taken);
-        }
-        if spec.memory_mib != u32::MAX {
-            shift32(&mut state.free.memory_mib, grant.memory_mib, !taken);
-        }
-        self.journal.push(grant.node);
-        if spec.is_fungible() || grant.devices == 0 {
-            return;
-        }
         let kind = &mut state.kinds[grant_kind(grant.count, milli)];
         *kind = if taken { *kind + 1 } else { kind.checked_sub(1).expect("given twice") };
         let before = state.whole.count_ones();
         let group = &mut self.groups[state.group as usize];
         let first = state.first_device as usize;
-        let devices = &mut self.device_free[first..first + spec.accelerators as usize];
+        let devices = &mut self.device_free[first..first + accelerators];
         for device in bits(grant.devices) {
             let was = devices[device];
             let is = if taken { was.checked_sub(milli).expect("planned twice") } else { was + milli };
@@ -374,18 +444,12 @@ impl Capacity {
         }
     }
 
-    /// Records that a job physically occupies (or leaves, if not `held`) `allocation`.
-    pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16, held: bool) {
-        for grant in allocation {
-            let state = &mut self.nodes[grant.node.index()];
-            shift(&mut state.held.milli, u64::from(grant.count) * u64::from(milli), held);
-            shift32(&mut state.held.cpu_milli, grant.cpu_milli, held);
-            shift32(&mut state.held.memory_mib, grant.memory_mib, held);
-            for device in bits(grant.devices) {
-                let d = &mut self.device_held[state.first_device as usize + device];
-                *d = if held { *d + milli } else { d.checked_sub(milli).expect("released twice") };
-                debug_assert!(*d <= WHOLE_MILLI, "accelerator held twice");
-            }
+    fn change_held(&mut self, grant: &Grant, milli: u16, taken: bool) {
+        let first = self.nodes[grant.node.index()].first_device as usize;
+        for device in bits(grant.devices) {
+            let d = &mut self.device_held[first + device];
+            *d = if taken { *d + milli } else { d.checked_sub(milli).expect("released twice") };
+            debug_assert!(*d <= WHOLE_MILLI, "accelerator held twice");
         }
     }
 
@@ -411,14 +475,14 @@ impl Capacity {
                 if bits(grant.devices).any(|d| fresh.device_free_milli(grant.node)[d] < milli) {
                     return Err(format!("an accelerator of node {} is oversubscribed", grant.node.0));
                 }
-                fresh.change_planned(grant, milli, true);
+                fresh.take(&Allocation::from_buf([*grant]), milli);
             }
         }
         for (allocation, milli) in held {
             if !fresh.is_vacant(allocation, milli) {
                 return Err(format!("accelerators of node {} are held twice", allocation[0].node.0));
             }
-            fresh.hold(allocation, milli, true);
+            fresh.hold(allocation, milli);
         }
         self.compare(&fresh)
     }
@@ -496,10 +560,12 @@ fn lowest(set: u64, count: u32) -> u64 {
     bits(set).take(count as usize).fold(0, |picked, bit| picked | 1 << bit)
 }
 
+#[inline]
 fn shift(value: &mut u64, amount: u64, up: bool) {
     *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
 }
 
+#[inline]
 fn shift32(value: &mut u32, amount: u32, up: bool) {
     *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
 }
