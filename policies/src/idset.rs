@@ -2,13 +2,15 @@
 
 /// Sorted set of `u32` ids: a bit per id, and above it a bit per non-empty word, and so on.
 ///
-/// Insert, remove, [`first`](IdSet::first) and [`next_from`](IdSet::next_from) touch one word a level: O(log64 of the largest
-/// id). Memory is about 1.02 bits per id up to the largest ever inserted.
+/// Insert, remove and [`next_from`](IdSet::next_from) touch one word, and one more a level where that word becomes or was empty:
+/// O(log64 of the largest id). [`first`](IdSet::first) is remembered. Memory is about 1.02 bits per id up to the largest ever
+/// inserted.
 #[derive(Clone, Debug, Default)]
 pub struct IdSet {
     /// `levels[0]` holds the ids; a bit of `levels[k + 1]` says that a word of `levels[k]` is not zero.
     levels: Vec<Vec<u64>>,
     len: usize,
+    first: Option<u32>,
 }
 
 impl IdSet {
@@ -18,11 +20,13 @@ impl IdSet {
     }
 
     /// How many ids it holds.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether it holds none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -34,29 +38,44 @@ impl IdSet {
     }
 
     /// Adds `id`; false if it was there.
+    #[inline]
     pub fn insert(&mut self, id: u32) -> bool {
-        let mut index = id as usize;
-        if self.levels.first().is_none_or(|words| words.len() <= index / 64) {
+        let index = id as usize;
+        let Some(word) = self.levels.first_mut().and_then(|words| words.get_mut(index / 64)) else {
             self.grow(index);
+            return self.insert(id);
+        };
+        let (was, bit) = (*word, 1 << (index % 64));
+        if was & bit != 0 {
+            return false;
         }
-        for words in &mut self.levels {
+        *word |= bit;
+        // Otherwise the levels above say already that this word is not empty.
+        if was == 0 {
+            self.mark(index / 64);
+        }
+        self.len += 1;
+        if self.first.is_none_or(|first| id < first) {
+            self.first = Some(id);
+        }
+        true
+    }
+
+    /// Tells the upper levels that this word of the lowest is not empty any more.
+    fn mark(&mut self, mut index: usize) {
+        for words in &mut self.levels[1..] {
             let word = &mut words[index / 64];
-            let (was, bit) = (*word, 1 << (index % 64));
-            if was & bit != 0 {
-                return false;
-            }
-            *word |= bit;
-            // The levels above say already that this word is not empty.
+            let was = *word;
+            *word |= 1 << (index % 64);
             if was != 0 {
                 break;
             }
             index /= 64;
         }
-        self.len += 1;
-        true
     }
 
     /// Makes room for `index` on every level; the top level has one word.
+    #[cold]
     fn grow(&mut self, mut index: usize) {
         let mut level = 0;
         loop {
@@ -76,35 +95,55 @@ impl IdSet {
     }
 
     /// Takes `id` out; false if it was not there.
+    #[inline]
     pub fn remove(&mut self, id: u32) -> bool {
-        if !self.contains(id) {
+        let index = id as usize;
+        let Some(word) = self.levels.first_mut().and_then(|words| words.get_mut(index / 64)) else { return false };
+        let bit = 1 << (index % 64);
+        if *word & bit == 0 {
             return false;
         }
-        let mut index = id as usize;
-        for words in &mut self.levels {
-            words[index / 64] &= !(1 << (index % 64));
-            if words[index / 64] != 0 {
+        *word &= !bit;
+        if *word == 0 {
+            self.unmark(index / 64);
+        }
+        self.len -= 1;
+        if self.first == Some(id) {
+            self.first = if self.len == 0 { None } else { self.next_from(id) };
+        }
+        true
+    }
+
+    /// Tells the upper levels that this word of the lowest has become empty.
+    fn unmark(&mut self, mut index: usize) {
+        for words in &mut self.levels[1..] {
+            let word = &mut words[index / 64];
+            *word &= !(1 << (index % 64));
+            if *word != 0 {
                 break;
             }
             index /= 64;
         }
-        self.len -= 1;
-        true
     }
 
     /// The smallest id.
     #[inline]
     pub fn first(&self) -> Option<u32> {
-        self.next_from(0)
+        self.first
     }
 
     /// The smallest id that is at least `from`.
     #[inline]
     pub fn next_from(&self, from: u32) -> Option<u32> {
-        let mut index = from as usize;
-        for level in 0..self.levels.len() {
-            let words = &self.levels[level];
-            let word = words.get(index / 64).copied().unwrap_or(0) & (u64::MAX << (index % 64));
+        let words = self.levels.first()?;
+        let word = words.get(from as usize / 64).map_or(0, |word| word & (u64::MAX << (from % 64)));
+        if word != 0 { Some(from / 64 * 64 + word.trailing_zeros()) } else { self.climb(from as usize / 64 + 1) }
+    }
+
+    /// The smallest id in the words of the lowest level from `index` on.
+    fn climb(&self, mut index: usize) -> Option<u32> {
+        for (level, words) in self.levels.iter().enumerate().skip(1) {
+            let word = words.get(index / 64).map_or(0, |word| word & (u64::MAX << (index % 64)));
             if word != 0 {
                 return Some(self.descend(level, index / 64 * 64 + word.trailing_zeros() as usize));
             }

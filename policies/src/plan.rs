@@ -3,7 +3,7 @@
 use crate::allocation::Allocation;
 use crate::event::{Note, Order, Reason};
 use crate::ids::{Attempt, JobId};
-use crate::job::{Demand, Phase};
+use crate::job::{Demand, Job, Phase};
 use crate::placement::Placement;
 use crate::view::View;
 use std::ops::Deref;
@@ -29,22 +29,22 @@ impl Plan<'_> {
     ///
     /// # Panics
     /// If the job is not pending.
+    #[inline]
     pub fn launch(&mut self, job: JobId) -> bool {
-        let demand = self.view.job(job).spec.demand;
-        match self.find(&demand) {
-            Some(allocation) => {
-                self.launch_at(job, allocation);
-                true
-            }
-            None => {
-                let reason = self.no_room(&demand);
-                self.hold(job, reason);
-                false
-            }
+        let demand = &self.view.job(job).spec.demand;
+        if demand.milli_total() <= self.view.capacity.free_milli()
+            && let Some(allocation) = self.placement.place(&self.view.capacity, demand)
+        {
+            self.launch_at(job, allocation);
+            return true;
         }
+        let reason = self.no_room(demand);
+        self.hold(job, reason);
+        false
     }
 
     /// Where the placement would put `demand` now. Nothing is changed or recorded.
+    #[inline]
     pub fn find(&mut self, demand: &Demand) -> Option<Allocation> {
         if demand.milli_total() > self.view.capacity.free_milli() {
             return None;
@@ -56,16 +56,23 @@ impl Plan<'_> {
     ///
     /// # Panics
     /// If the job is not pending or the place is not free to plan with.
+    #[inline]
     pub fn launch_at(&mut self, job: JobId, allocation: Allocation) {
-        let milli = self.view.job(job).spec.demand.milli;
-        self.view.capacity.take(&allocation, milli);
-        let taken = self.view.pending.remove(job.0);
+        let View { jobs, capacity, pending, active, assigned, stopping, .. } = &mut *self.view;
+        let taken = pending.remove(job.0);
         assert!(taken, "job {} was launched but is not pending", job.0);
-        let entry = self.view.jobs.get_mut(job).expect("pending jobs are live");
+        let entry = jobs.get_mut(job).expect("pending jobs are live");
+        let milli = entry.spec.demand.milli;
         entry.allocation = allocation;
-        if !start_if_vacant(self.view, self.orders, job) {
-            self.view.jobs.get_mut(job).expect("live").phase = Phase::Assigned;
-            self.view.assigned.insert(job.0);
+        // While nobody is on the way out, what is free to plan with is free.
+        if *stopping == 0 || capacity.is_vacant(&entry.allocation, milli) {
+            capacity.occupy(&entry.allocation, milli);
+            active.insert(job.0);
+            self.orders.push(start(job, entry));
+        } else {
+            capacity.take(&entry.allocation, milli);
+            entry.phase = Phase::Assigned;
+            assigned.insert(job.0);
             self.hold(job, Reason::Vacating);
         }
     }
@@ -106,6 +113,7 @@ impl Plan<'_> {
         }
     }
 
+    #[inline]
     fn no_room(&self, demand: &Demand) -> Reason {
         let needed_milli = demand.milli_total();
         let free_milli = self.view.capacity.free_milli_for(demand);
@@ -117,19 +125,28 @@ impl Plan<'_> {
     }
 }
 
-/// Orders the start of a job that has a place, if nobody holds that place any more.
+/// Orders the start of an assigned job, if nobody holds its place any more.
 pub(crate) fn start_if_vacant(view: &mut View, orders: &mut Vec<Order>, job: JobId) -> bool {
     let entry = view.jobs.get_mut(job).expect("live");
     let milli = entry.spec.demand.milli;
-    // While nobody is on the way out, what is free to plan with is free.
     if view.stopping > 0 && !view.capacity.is_vacant(&entry.allocation, milli) {
         return false;
     }
-    view.capacity.hold(&entry.allocation, milli, true);
+    view.capacity.hold(&entry.allocation, milli);
+    view.active.insert(job.0);
+    orders.push(start(job, entry));
+    true
+}
+
+/// Makes a job start a new attempt.
+#[inline]
+fn start(job: JobId, entry: &mut Job) -> Order {
     entry.phase = Phase::Starting;
     entry.attempt = Attempt(entry.attempt.0 + 1);
     entry.last_reason = 0;
-    view.active.insert(job.0);
-    orders.push(Order::Start { job, attempt: entry.attempt, allocation: Allocation::from_slice(&entry.allocation) });
-    true
+    let allocation = match entry.allocation[..] {
+        [grant] => Allocation::from_buf([grant]),
+        ref grants => Allocation::from_slice(grants),
+    };
+    Order::Start { job, attempt: entry.attempt, allocation }
 }

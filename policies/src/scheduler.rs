@@ -1,8 +1,10 @@
 //! The state machine that both worlds drive.
 
+use crate::allocation::Allocation;
 use crate::event::{Event, Note, Order};
 use crate::fleet::Fleet;
 use crate::ids::{Attempt, JobId};
+use crate::idtable::IdTable;
 use crate::job::{Job, JobSpec, Phase};
 use crate::placement::Placement;
 use crate::plan::{Plan, start_if_vacant};
@@ -17,6 +19,19 @@ pub struct Decision<'a> {
     pub orders: &'a [Order],
     /// Why jobs wait, where that changed.
     pub notes: &'a [Note],
+}
+
+/// What an event did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Nothing: it crossed with something newer.
+    Stale,
+    /// An attempt runs; there is nothing to decide.
+    Underway,
+    /// A job waits.
+    Waiting,
+    /// A job is done.
+    Over,
 }
 
 /// The scheduler: facts enter by [`handle`](Scheduler::handle), orders leave by [`decide`](Scheduler::decide).
@@ -58,24 +73,21 @@ impl Scheduler {
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
-        let effective = match *event {
-            Event::Submit { job, spec } => self.submit(job, spec),
+        let effect = match *event {
+            Event::Submit { job, ref spec } => self.submit(job, spec),
             Event::Started { job, attempt } => self.started(job, attempt),
             Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
             Event::Finished { job, attempt } => self.finished(job, attempt),
             Event::Failed { job, attempt, progress } => self.failed(job, attempt, progress),
         };
-        if !effective {
+        if effect == Effect::Stale {
             return;
         }
         self.policy.observe(&self.view, event);
-        match event {
-            Event::Started { .. } => return,
-            Event::Finished { job, .. } => self.view.jobs.retire(*job),
-            Event::Failed { job, .. } if self.view.job(*job).phase == Phase::Done => self.view.jobs.retire(*job),
-            _ => {}
+        if effect == Effect::Over {
+            self.view.jobs.retire(event.job());
         }
-        self.dirty = true;
+        self.dirty |= effect != Effect::Underway;
     }
 
     /// Asks the policy what to do, if anything happened since it was last asked or its wake-up is due.
@@ -109,12 +121,12 @@ impl Scheduler {
         crate::check::check(&self.view)
     }
 
-    fn submit(&mut self, job: JobId, spec: JobSpec) -> bool {
+    fn submit(&mut self, job: JobId, spec: &JobSpec) -> Effect {
         assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
         let class = self.view.intern(&spec.demand);
         self.placement.observe(&spec.demand);
         self.view.jobs.push(Job {
-            spec,
+            spec: *spec,
             class,
             submit: self.view.now,
             phase: Phase::Pending,
@@ -124,31 +136,33 @@ impl Scheduler {
             running_since: Time::MAX,
             executed: Span::ZERO,
             progress: Span::ZERO,
-            allocation: Default::default(),
+            allocation: Allocation::new(),
             last_reason: 0,
         });
         self.view.pending.insert(job.0);
-        true
+        Effect::Waiting
     }
 
     /// The job, if `attempt` is its newest one and holds accelerators: else the message is stale.
-    fn current(&mut self, job: JobId, attempt: Attempt) -> Option<&mut Job> {
-        let holds = |j: &&mut Job| matches!(j.phase, Phase::Starting | Phase::Running | Phase::Stopping);
-        self.view.jobs.get_mut(job).filter(holds).filter(|j| j.attempt == attempt)
+    #[inline]
+    fn current(jobs: &mut IdTable<Job>, job: JobId, attempt: Attempt) -> Option<&mut Job> {
+        let entry = jobs.get_mut(job)?;
+        let holds = matches!(entry.phase, Phase::Starting | Phase::Running | Phase::Stopping);
+        if holds && entry.attempt == attempt { Some(entry) } else { None }
     }
 
-    fn started(&mut self, job: JobId, attempt: Attempt) -> bool {
-        let now = self.view.now;
-        let Some(entry) = self.current(job, attempt) else { return false };
+    #[inline]
+    fn started(&mut self, job: JobId, attempt: Attempt) -> Effect {
+        let Some(entry) = Self::current(&mut self.view.jobs, job, attempt) else { return Effect::Stale };
         // A job that was told to stop before its start was confirmed ran all the same.
         if entry.phase == Phase::Starting {
             entry.phase = Phase::Running;
         }
-        entry.running_since = now;
-        true
+        entry.running_since = self.view.now;
+        Effect::Underway
     }
 
-    fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> bool {
+    fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
         self.leave(job, attempt, |entry| {
             entry.phase = Phase::Pending;
             entry.preemptions += 1;
@@ -156,11 +170,11 @@ impl Scheduler {
         })
     }
 
-    fn finished(&mut self, job: JobId, attempt: Attempt) -> bool {
+    fn finished(&mut self, job: JobId, attempt: Attempt) -> Effect {
         self.leave(job, attempt, |entry| entry.phase = Phase::Done)
     }
 
-    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span) -> bool {
+    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
         self.leave(job, attempt, |entry| {
             entry.failures += 1;
             entry.progress = progress;
@@ -169,28 +183,29 @@ impl Scheduler {
     }
 
     /// The attempt is over: its accelerators are vacated, and `change` says what becomes of the job.
-    fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> bool {
-        let now = self.view.now;
-        let Some(entry) = self.current(job, attempt) else { return false };
-        entry.executed = entry.executed_at(now);
+    #[inline]
+    fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> Effect {
+        let View { now, jobs, capacity, pending, active, stopping, .. } = &mut self.view;
+        let Some(entry) = Self::current(jobs, job, attempt) else { return Effect::Stale };
+        entry.executed = entry.executed_at(*now);
         entry.running_since = Time::MAX;
-        let was = entry.phase;
-        change(entry);
-        let (phase, milli) = (entry.phase, entry.spec.demand.milli);
-        let allocation = std::mem::take(&mut entry.allocation);
-        self.view.capacity.hold(&allocation, milli, false);
+        let milli = entry.spec.demand.milli;
         // What was told to stop is free to plan with since then.
-        if was == Phase::Stopping {
-            self.view.stopping -= 1;
+        if entry.phase == Phase::Stopping {
+            *stopping -= 1;
+            capacity.vacate(&entry.allocation, milli);
         } else {
-            self.view.capacity.give(&allocation, milli);
-            self.view.active.remove(job.0);
+            active.remove(job.0);
+            capacity.release(&entry.allocation, milli);
         }
-        if phase == Phase::Pending {
-            self.view.pending.insert(job.0);
-        }
+        entry.allocation.clear();
+        change(entry);
         self.vacated = true;
-        true
+        if entry.phase == Phase::Done {
+            return Effect::Over;
+        }
+        pending.insert(job.0);
+        Effect::Waiting
     }
 
     fn start_assigned(&mut self) {

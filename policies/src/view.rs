@@ -50,16 +50,19 @@ impl View {
     }
 
     /// The time of the present step.
+    #[inline]
     pub fn now(&self) -> Time {
         self.now
     }
 
     /// The machines.
+    #[inline]
     pub fn fleet(&self) -> &Fleet {
         self.capacity.fleet()
     }
 
     /// What is free.
+    #[inline]
     pub fn capacity(&self) -> &Capacity {
         &self.capacity
     }
@@ -80,6 +83,7 @@ impl View {
     }
 
     /// Jobs that wait for a decision, by id, which is by arrival.
+    #[inline]
     pub fn pending(&self) -> &IdSet {
         &self.pending
     }
@@ -97,11 +101,13 @@ impl View {
     }
 
     /// Jobs that were ordered to start, or run, and were not told to stop.
+    #[inline]
     pub fn active(&self) -> &IdSet {
         &self.active
     }
 
     /// Jobs with a place that others are still vacating.
+    #[inline]
     pub fn assigned(&self) -> &IdSet {
         &self.assigned
     }
@@ -121,6 +127,7 @@ impl View {
         self.get(job).is_some_and(|j| j.phase != Phase::Done)
     }
 
+    #[inline]
     pub(crate) fn intern(&mut self, demand: &Demand) -> ClassId {
         let size = demand.accelerators as usize;
         let plain = size < PLAIN_CLASSES && *demand == Demand::whole(demand.accelerators);

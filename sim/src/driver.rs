@@ -40,21 +40,22 @@ pub enum End {
 pub fn run(
     scheduler: &mut Scheduler,
     world: &mut World,
-    arrivals: impl Iterator<Item = Arrival>,
+    mut arrivals: impl Iterator<Item = Arrival>,
     limits: Limits,
     observer: &mut impl Observer,
 ) -> End {
-    let mut arrivals = arrivals.peekable();
+    let mut arrival = arrivals.next();
     let mut events = Vec::new();
     let (mut step, mut idle) = (0, 0);
-    while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.peek()) {
+    while let Some((now, wakeup)) = next_instant(scheduler, world, arrival.as_ref()) {
         if limits.until.is_some_and(|until| now > until) {
             return End::TimeLimit;
         }
         events.clear();
         world.advance(now, &mut events);
-        while let Some(arrival) = arrivals.next_if(|a| a.submit <= now) {
-            events.push(world.submit(&arrival));
+        while let Some(due) = arrival.as_ref().filter(|arrival| arrival.submit <= now) {
+            events.push(world.submit(due));
+            arrival = arrivals.next();
         }
         for event in &events {
             scheduler.handle(now, event);

@@ -111,21 +111,19 @@ impl World {
 
     /// Everything that happens by itself at `now`, in order, into `events`.
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
-        let immediate = std::mem::take(&mut self.immediate);
-        for &(job, attempt, what) in &immediate {
-            events.extend(self.happen(now, job, attempt, what));
+        for i in 0..self.immediate.len() {
+            self.happen(now, self.immediate[i], events);
         }
-        let mut immediate = immediate;
-        immediate.clear();
-        self.immediate = immediate;
-        while let Some((job, attempt, what)) = self.queue.pop_until(now) {
-            events.extend(self.happen(now, job, attempt, what));
+        self.immediate.clear();
+        while let Some(happening) = self.queue.pop_until(now) {
+            self.happen(now, happening, events);
         }
     }
 
     /// Carries out the orders of one step.
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
-        let starts = orders.iter().filter(|o| matches!(o, Order::Start { .. })).count();
+        let start = |order: &&Order| matches!(order, Order::Start { .. });
+        let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
         for order in orders {
             match *order {
@@ -149,6 +147,7 @@ impl World {
         }
     }
 
+    #[inline]
     fn after(&mut self, now: Time, delay: Span, job: JobId, attempt: Attempt, what: Happening) {
         if delay == Span::ZERO {
             self.immediate_at = now;
@@ -158,13 +157,10 @@ impl World {
         }
     }
 
-    /// What the scheduler is told of a happening; nothing if something else came first.
-    fn happen(&mut self, now: Time, job: JobId, attempt: Attempt, what: Happening) -> Option<Event> {
-        let costs = self.costs;
-        let truth = self.jobs.get_mut(job)?;
-        if truth.attempt != attempt {
-            return None;
-        }
+    /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
+    #[inline]
+    fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
+        let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
             (Happening::Start, State::Starting | State::Stopping) => {
                 if truth.state == State::Starting {
@@ -173,34 +169,35 @@ impl World {
                 truth.running_since = now;
                 let left = truth.work.saturating_sub(truth.done);
                 self.foresee_end(now, job, attempt, left);
-                Some(Event::Started { job, attempt })
+                events.push(Event::Started { job, attempt });
             }
             (Happening::Finish, State::Running | State::Stopping) => {
                 truth.state = State::Done;
                 self.jobs.retire(job);
-                Some(Event::Finished { job, attempt })
+                events.push(Event::Finished { job, attempt });
             }
             (Happening::Crash, State::Running | State::Stopping) => {
                 truth.state = State::Waiting;
                 truth.running_since = Time::MAX;
-                Some(Event::Failed { job, attempt, progress: truth.done })
+                events.push(Event::Failed { job, attempt, progress: truth.done });
             }
             (Happening::Stop, State::Stopping) => {
                 let ran = now.since(truth.running_since);
-                let redo = if ran > Span::ZERO { costs.redo_for(truth.accelerators) } else { Span::ZERO };
+                let redo = if ran > Span::ZERO { self.costs.redo_for(truth.accelerators) } else { Span::ZERO };
                 // Stopped while it was being torn down, it has run for longer than it had work.
                 truth.done = (truth.done + ran).min(truth.work);
                 truth.work += redo;
                 truth.state = State::Waiting;
                 truth.running_since = Time::MAX;
                 let progress = truth.done.saturating_sub(redo);
-                Some(Event::Stopped { job, attempt, progress })
+                events.push(Event::Stopped { job, attempt, progress });
             }
-            _ => None,
+            _ => {}
         }
     }
 
     /// Schedules how the attempt will end by itself.
+    #[inline]
     fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
         if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
             self.queue.push(now + crash, (job, attempt, Happening::Crash));

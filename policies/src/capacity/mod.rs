@@ -294,8 +294,30 @@ impl Capacity {
         }
     }
 
+    /// Records that a job physically occupies `allocation`, which was taken before.
+    pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16) {
+        self.change_held(allocation, milli, true);
+    }
+
+    /// Records that a job physically leaves `allocation`, which was given back before.
+    pub(crate) fn vacate(&mut self, allocation: &Allocation, milli: u16) {
+        self.change_held(allocation, milli, false);
+    }
+
+    /// [`take`](Capacity::take) and [`hold`](Capacity::hold).
+    pub(crate) fn occupy(&mut self, allocation: &Allocation, milli: u16) {
+        self.take(allocation, milli);
+        self.hold(allocation, milli);
+    }
+
+    /// [`give`](Capacity::give) and [`vacate`](Capacity::vacate).
+    pub(crate) fn release(&mut self, allocation: &Allocation, milli: u16) {
+        self.give(allocation, milli);
+        self.vacate(allocation, milli);
+    }
+
     /// Records that a job physically occupies (or leaves, if not `held`) `allocation`.
-    pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16, held: bool) {
+    fn change_held(&mut self, allocation: &Allocation, milli: u16, held: bool) {
         for grant in allocation {
             if self.is_counted(&self.nodes[grant.node.index()]) {
                 let amount = &mut self.held[grant.node.index()];
@@ -336,7 +358,7 @@ impl Capacity {
             if !fresh.is_vacant(allocation, milli) {
                 return Err(format!("accelerators of node {} are held twice", allocation[0].node.0));
             }
-            fresh.hold(allocation, milli, true);
+            fresh.hold(allocation, milli);
         }
         self.compare(&fresh)
     }

@@ -31,6 +31,14 @@ pub struct Indexed(pub NodeOrder);
 
 impl Placement for Indexed {
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
+        // The usual pool needs no comparison.
+        if let [group] = capacity.groups()
+            && group.fungible
+            && group.nodes == 1
+            && gang::accepts(demand, group)
+        {
+            return capacity.grant_on(group.first, demand, demand.accelerators).map(|grant| Allocation::from_buf([grant]));
+        }
         let one = capacity.groups().iter().filter(|group| gang::accepts(demand, group));
         let one = one.filter_map(|group| self.on_one_node(capacity, group, demand, demand.accelerators, &[]));
         if let Some((_, grant)) = one.min_by_key(|&(rank, grant)| (rank, grant.node)) {

@@ -71,7 +71,7 @@ impl Bench {
         for placed in self.placed.iter_mut().filter(|placed| !placed.started) {
             placed.started = self.capacity.is_vacant(&placed.allocation, placed.milli);
             if placed.started {
-                self.capacity.hold(&placed.allocation, placed.milli, true);
+                self.capacity.hold(&placed.allocation, placed.milli);
             }
         }
     }
@@ -88,7 +88,7 @@ impl Bench {
         }
         while self.leaving.len() > 3 || !self.leaving.is_empty() && self.rng.random_bool(0.5) {
             let (allocation, milli) = self.leaving.remove(0);
-            self.capacity.hold(&allocation, milli, false);
+            self.capacity.vacate(&allocation, milli);
         }
         self.start_vacant();
     }

@@ -4,41 +4,42 @@ use super::StepView;
 use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
-const BUFFER_BYTES: usize = 8192;
+/// Words that are gathered before they are hashed; a step may add more.
+const BUFFER_WORDS: usize = 1024;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
 pub struct LogDigest {
     hasher: Xxh3,
-    buffer: Box<[u8; BUFFER_BYTES]>,
-    filled: usize,
+    buffer: Vec<u64>,
 }
 
 impl Default for LogDigest {
     fn default() -> LogDigest {
-        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER_BYTES]), filled: 0 }
+        LogDigest { hasher: Xxh3::new(), buffer: Vec::with_capacity(2 * BUFFER_WORDS) }
     }
 }
 
 impl LogDigest {
     #[inline]
     fn words<const N: usize>(&mut self, words: [u64; N]) {
-        if self.filled + N * 8 > BUFFER_BYTES {
-            self.flush();
-        }
-        let bytes = &mut self.buffer[self.filled..self.filled + N * 8];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        self.filled += N * 8;
+        self.buffer.extend_from_slice(&words);
     }
 
+    #[cold]
     fn flush(&mut self) {
-        self.hasher.update(&self.buffer[..self.filled]);
-        self.filled = 0;
+        let mut bytes = [0; 1024];
+        for words in self.buffer.chunks(bytes.len() / 8) {
+            for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+            self.hasher.update(&bytes[..words.len() * 8]);
+        }
+        self.buffer.clear();
     }
 
     /// Adds a step.
+    #[inline]
     pub fn step(&mut self, step: StepView<'_>) {
         self.words([step.now.0, (step.events.len() as u64) << 32 | step.orders.len() as u64]);
         for event in step.events {
@@ -46,6 +47,9 @@ impl LogDigest {
         }
         for order in step.orders {
             self.order(order);
+        }
+        if self.buffer.len() >= BUFFER_WORDS {
+            self.flush();
         }
     }
 
@@ -61,6 +65,7 @@ impl LogDigest {
         }
     }
 
+    #[inline]
     fn submit(&mut self, head: u64, spec: &JobSpec) {
         let demand = &spec.demand;
         self.words([

@@ -1,7 +1,7 @@
 //! Results from steps: a row per job and a few integrals.
 
 use super::{Observer, StepView};
-use policies::{Attempt, Event, JobId, Order, Span, Time};
+use policies::{Attempt, Event, JobId, JobSpec, Order, Span, Time};
 
 /// What became of one job. 64 bytes: ten million of them fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,79 +114,93 @@ impl Tracker {
         self.used_milli
     }
 
-    fn row(&mut self, job: JobId) -> &mut JobRecord {
-        &mut self.jobs[job.index()]
-    }
-
+    #[inline]
     fn event(&mut self, now: Time, event: &Event) {
         match *event {
-            Event::Submit { ref spec, .. } => {
-                self.first_submit = self.first_submit.min(now);
-                self.jobs.push(JobRecord {
-                    submit: now,
-                    first_start: Time::MAX,
-                    end: Time::MAX,
-                    executed: Span::ZERO,
-                    running_since: Time::MAX,
-                    milli: spec.demand.milli_total().min(u32::MAX.into()) as u32,
-                    tenant: spec.tenant.0,
-                    preemptions: 0,
-                    attempts: 0,
-                    failures: 0,
-                    failures_max: spec.attempts_max,
-                    holding: false,
-                });
-            }
-            Event::Started { job, attempt } if self.is_current(job, attempt) => {
-                let row = self.row(job);
-                row.running_since = now;
-                row.first_start = row.first_start.min(now);
-            }
-            Event::Stopped { job, attempt, .. } if self.is_current(job, attempt) => {
-                self.leave(now, job).preemptions += 1;
-                self.preemptions += 1;
-            }
-            Event::Finished { job, attempt } if self.is_current(job, attempt) => {
-                self.leave(now, job);
-                self.end(now, job);
-            }
-            Event::Failed { job, attempt, .. } if self.is_current(job, attempt) => {
-                let row = self.leave(now, job);
-                row.failures += 1;
-                if row.failures >= row.failures_max {
-                    self.end(now, job);
+            Event::Submit { ref spec, .. } => self.submit(now, spec),
+            Event::Started { job, attempt } => {
+                if let Some(row) = self.current(job, attempt) {
+                    row.running_since = now;
+                    row.first_start = row.first_start.min(now);
                 }
             }
-            // Stale: it crossed with something newer.
-            Event::Started { .. } | Event::Stopped { .. } | Event::Finished { .. } | Event::Failed { .. } => {}
+            Event::Stopped { job, attempt, .. } => {
+                if let Some(row) = self.leave(now, job, attempt) {
+                    row.preemptions += 1;
+                    self.preemptions += 1;
+                }
+            }
+            Event::Finished { job, attempt } => {
+                if let Some(row) = self.leave(now, job, attempt) {
+                    row.end = now;
+                    self.end(now);
+                }
+            }
+            Event::Failed { job, attempt, .. } => {
+                if let Some(row) = self.leave(now, job, attempt) {
+                    row.failures += 1;
+                    if row.failures >= row.failures_max {
+                        row.end = now;
+                        self.end(now);
+                    }
+                }
+            }
         }
     }
 
-    fn is_current(&self, job: JobId, attempt: Attempt) -> bool {
-        let row = &self.jobs[job.index()];
-        row.holding && row.attempts == attempt.0
+    #[inline]
+    fn submit(&mut self, now: Time, spec: &JobSpec) {
+        self.first_submit = self.first_submit.min(now);
+        self.jobs.push(JobRecord {
+            submit: now,
+            first_start: Time::MAX,
+            end: Time::MAX,
+            executed: Span::ZERO,
+            running_since: Time::MAX,
+            milli: spec.demand.milli_total().min(u32::MAX.into()) as u32,
+            tenant: spec.tenant.0,
+            preemptions: 0,
+            attempts: 0,
+            failures: 0,
+            failures_max: spec.attempts_max,
+            holding: false,
+        });
     }
 
-    fn leave(&mut self, now: Time, job: JobId) -> &mut JobRecord {
-        self.used_milli -= u64::from(self.jobs[job.index()].milli);
-        let row = self.row(job);
+    /// The row of a job, if the attempt is its newest and holds accelerators; else the message crossed with something newer.
+    #[inline]
+    fn current(&mut self, job: JobId, attempt: Attempt) -> Option<&mut JobRecord> {
+        let row = &mut self.jobs[job.index()];
+        if row.holding && row.attempts == attempt.0 { Some(row) } else { None }
+    }
+
+    #[inline]
+    fn leave(&mut self, now: Time, job: JobId, attempt: Attempt) -> Option<&mut JobRecord> {
+        let row = &mut self.jobs[job.index()];
+        if !row.holding || row.attempts != attempt.0 {
+            return None;
+        }
+        self.used_milli -= u64::from(row.milli);
         row.executed += now.since(row.running_since);
         row.running_since = Time::MAX;
         row.holding = false;
-        row
+        Some(row)
     }
 
-    fn end(&mut self, now: Time, job: JobId) {
-        self.row(job).end = now;
+    #[inline]
+    fn end(&mut self, now: Time) {
         self.done += 1;
         self.last_end = self.last_end.max(now);
     }
 }
 
 impl Observer for Tracker {
+    #[inline]
     fn step(&mut self, step: StepView<'_>) {
-        self.used_area += u128::from(self.used_milli) * u128::from(step.now.since(self.last).0);
-        self.last = step.now;
+        if step.now > self.last {
+            self.used_area += u128::from(self.used_milli) * u128::from(step.now.since(self.last).0);
+            self.last = step.now;
+        }
         self.steps += 1;
         self.events += step.events.len() as u64;
         self.orders += step.orders.len() as u64;
@@ -195,10 +209,9 @@ impl Observer for Tracker {
         }
         for order in step.orders {
             if let Order::Start { job, attempt, .. } = *order {
-                let row = self.row(job);
+                let row = &mut self.jobs[job.index()];
                 (row.attempts, row.holding) = (attempt.0, true);
-                let milli = u64::from(row.milli);
-                self.used_milli += milli;
+                self.used_milli += u64::from(row.milli);
             }
         }
     }
