@@ -20,8 +20,8 @@ const PUBLISHED: [(&str, [f64; 6]); 3] = [
     ("multigpu20", [88.69, 92.06, 93.56, 93.71, 93.93, 95.65]),
     ("gpushare40", [86.00, 89.56, 90.02, 90.03, 91.69, 94.15]),
 ];
-/// In points; twice that for the two seeds of unoptimised builds.
-const TOLERANCE: f64 = if cfg!(debug_assertions) { 1.0 } else { 0.5 };
+/// In points.
+const TOLERANCE: f64 = 0.5;
 const RATIO: f64 = 1.3;
 
 /// The pods and the nodes with GPUs; `None`, said aloud, where the traces are not.
@@ -39,10 +39,10 @@ fn openb(pods: &str) -> Option<Trace> {
     Some(imported.trace)
 }
 
-/// The seeds of the published runs, or as many as the environment says. Unoptimised builds are ten times as slow: two.
+/// The seeds of the published runs, or as many as the environment says.
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("ORRERY_SEEDS").ok().and_then(|n| n.parse().ok());
-    42..42 + count.unwrap_or(if cfg!(debug_assertions) { 2 } else { 10 })
+    42..42 + count.unwrap_or(10)
 }
 
 /// GPU allocation in percent once everything has arrived.
@@ -75,7 +75,7 @@ fn mean(fleet: &Fleet, trace: &Trace, placement: &str) -> f64 {
 #[test]
 fn six_placements_match_the_published_means() {
     let mut off = Vec::new();
-    for (pods, published) in PUBLISHED.into_iter().take(if cfg!(debug_assertions) { 1 } else { 3 }) {
+    for (pods, published) in PUBLISHED {
         let Some(trace) = openb(pods) else { return };
         let fleet = trace.fleet.clone().expect("a machine list was given");
         for (placement, published) in PLACEMENTS.iter().zip(published) {
