@@ -69,7 +69,8 @@ fn event_queues(c: &mut Criterion) {
 /// Submits one job, starts it and lets it finish: two decisions, on a fleet that is half full.
 fn decisions(c: &mut Criterion) {
     let mut group = c.benchmark_group("launch and finish");
-    for (name, fleet, place) in [("pool", Fleet::pool(1_000_000), "pool"), ("125000x8", Fleet::uniform(125_000, 8), "best-fit")] {
+    for (name, fleet, place) in [("pool", Fleet::pool(1_000_000), "pool"), ("125000x8", Fleet::uniform(125_000, 8), "best-fit")]
+    {
         let (policy, _) = catalog::by_name("fifo", 0).expect("listed");
         let mut scheduler = Scheduler::new(fleet, policy, placement::by_name(place, 0).expect("listed"));
         let mut next = 0;

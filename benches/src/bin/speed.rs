@@ -40,7 +40,10 @@ fn load(file: &str) -> Result<Trace, Box<dyn Error>> {
 }
 
 fn setup(accelerators: u32, per_node: u32, policy: &str) -> Setup {
-    let fleet = if per_node == 0 { Fleet::pool(accelerators) } else { Fleet::uniform(accelerators / per_node, per_node) };
+    let fleet = match accelerators.checked_div(per_node) {
+        None => Fleet::pool(accelerators),
+        Some(nodes) => Fleet::uniform(nodes, per_node),
+    };
     Setup { fleet, policy: policy.into(), placement: if per_node == 0 { "pool" } else { "best-fit" }.into() }
 }
 
@@ -107,5 +110,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "case,jobs,accelerators,max_queue,repeats,best_s,best_cpu_s,jobs_per_s,jobs_per_cpu_s,preemptions,mean_jct_s,makespan_s,log_digest"
     );
-    CASES.iter().filter(|case| wanted.is_empty() || wanted.iter().any(|w| w == case.0)).try_for_each(|case| measure(case, repeats))
+    CASES
+        .iter()
+        .filter(|case| wanted.is_empty() || wanted.iter().any(|w| w == case.0))
+        .try_for_each(|case| measure(case, repeats))
 }
