@@ -89,7 +89,7 @@ fn decisions(c: &mut Criterion) {
         }
         group.bench_function(name, |b| {
             b.iter(|| {
-                now += Span(1);
+                now = now + Span(1);
                 let job = submit(&mut scheduler, now);
                 scheduler.handle(now, &Event::Finished { job, attempt: Attempt(1) });
                 black_box(scheduler.decide(now).orders.len())
