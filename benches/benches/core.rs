@@ -42,7 +42,9 @@ fn event_queues(c: &mut Criterion) {
         let mut delays = Delays(1);
         let mut queue = PriorityQueue::<u64, Reverse<(Time, u64)>, FxBuildHasher>::with_default_hasher();
         let mut counter = size;
-        (0..size).for_each(|i| drop(queue.push(i, Reverse((Time::ZERO + delays.draw(), i)))));
+        for i in 0..size {
+            queue.push(i, Reverse((Time::ZERO + delays.draw(), i)));
+        }
         group.bench_function(BenchmarkId::new("priority-queue", size), |b| {
             b.iter(|| {
                 let (event, Reverse((now, _))) = queue.pop().expect("never empty");
