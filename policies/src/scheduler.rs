@@ -139,7 +139,8 @@ impl Scheduler {
 
     fn started(&mut self, job: JobId, attempt: Attempt) -> bool {
         let now = self.view.now;
-        let Some(entry) = self.current(job, attempt) else { return false };
+        // Told twice, it still started when it was told first.
+        let Some(entry) = self.current(job, attempt).filter(|j| j.running_since == Time::MAX) else { return false };
         // A job that was told to stop before its start was confirmed ran all the same.
         if entry.phase == Phase::Starting {
             entry.phase = Phase::Running;
