@@ -154,6 +154,10 @@ impl Scheduler {
     #[inline]
     fn started(&mut self, job: JobId, attempt: Attempt) -> Effect {
         let Some(entry) = Self::current(&mut self.view.jobs, job, attempt) else { return Effect::Stale };
+        // Told twice, it still started when it was told first.
+        if entry.running_since != Time::MAX {
+            return Effect::Stale;
+        }
         // A job that was told to stop before its start was confirmed ran all the same.
         if entry.phase == Phase::Starting {
             entry.phase = Phase::Running;

@@ -1,4 +1,5 @@
-//! What every policy must do, in worlds that do what executors can do: everything late, crossed, twice, or not at all.
+//! What every policy must do, in worlds that do what executors can do: late, crossed, repeated and stale
+//! messages, crashes, and jobs that finish while they are being stopped.
 //!
 //! A failure names its scenario. `ORRERY_SEEDS=N` runs N seeds of each combination instead of one, and
 //! `ORRERY_POLICY=TEXT` only the policies whose name begins with TEXT.
@@ -163,12 +164,16 @@ fn stale_events(scheduler: &Scheduler, job: JobId) -> Vec<Event> {
         Some(j) => Attempt(j.attempt.0 - 1),
     };
     let progress = Span(12345);
-    vec![
+    let mut events = vec![
         Event::Started { job, attempt },
         Event::Stopped { job, attempt, progress },
         Event::Failed { job, attempt, progress },
         Event::Finished { job, attempt },
-    ]
+    ];
+    // A start that is told again is no news either.
+    let running = scheduler.view().get(job).filter(|j| j.running_since != Time::MAX);
+    events.extend(running.map(|j| Event::Started { job, attempt: j.attempt }));
+    events
 }
 
 /// All that a policy can see of the state, but for the reasons, and for the count of what was ever given back: a policy may try

@@ -128,6 +128,10 @@ impl Conservative {
         for job in jobs {
             let old = self.reserved[&job];
             if keep {
+                let ahead = |profile: &Profile| profile.reaches(old.milli, view.now(), old.start);
+                if !self.kinds_of(view, job).any(|kind| ahead(&self.profiles[kind.index()])) {
+                    continue;
+                }
                 self.claim(old, 1);
             }
             self.starts.remove(&(old.start, job));
@@ -157,14 +161,19 @@ impl Conservative {
         self.expected.length(view.job(job)) + wait
     }
 
+    /// The types that have enough for a job.
+    fn kinds_of(&self, view: &View, job: JobId) -> impl Iterator<Item = TypeId> + '_ {
+        let demand = view.job(job).spec.demand;
+        let kinds = (0..self.totals.len() as u8).map(TypeId);
+        kinds.filter(move |kind| demand.types.contains(*kind) && demand.milli_total() <= self.totals[kind.index()])
+    }
+
     /// The earliest reservation that is possible on any type; `None` if no type has enough.
-    fn earliest(&self, view: &View, id: JobId, length: Span) -> Option<Slot> {
-        let job = view.job(id);
-        let need = job.spec.demand.milli_total();
-        let kinds =
-            (0..self.totals.len()).filter(|&k| job.spec.demand.types.contains(TypeId(k as u8)) && need <= self.totals[k]);
-        let starts = kinds.filter_map(|k| Some((self.profiles[k].earliest(view.now(), need as i64, length)?, k)));
-        starts.min().map(|(start, k)| Slot { start, length, kind: TypeId(k as u8), milli: need as i64, stuck: false })
+    fn earliest(&self, view: &View, job: JobId, length: Span) -> Option<Slot> {
+        let milli = view.job(job).spec.demand.milli_total() as i64;
+        let on = |kind: TypeId| Some((self.profiles[kind.index()].earliest(view.now(), milli, length)?, kind));
+        let first = self.kinds_of(view, job).filter_map(on).min();
+        first.map(|(start, kind)| Slot { start, length, kind, milli, stuck: false })
     }
 
     /// Gives reservations to those that wait for one.

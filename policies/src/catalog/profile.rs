@@ -49,6 +49,12 @@ impl Profile {
         Some(start)
     }
 
+    /// Whether `need` is free at any instant from `from` until `to`.
+    pub fn reaches(&self, need: i64, from: Time, to: Time) -> bool {
+        let steps = self.steps[self.step_at(from)..].iter();
+        steps.take_while(|(begin, _)| *begin < to).any(|&(_, free)| free >= need)
+    }
+
     /// Forgets what lies before `now`.
     pub fn trim(&mut self, now: Time) {
         let past = self.step_at(now);

@@ -119,7 +119,7 @@ impl Tracker {
         match *event {
             Event::Submit { ref spec, .. } => self.submit(now, spec),
             Event::Started { job, attempt } => {
-                if let Some(row) = self.current(job, attempt) {
+                if let Some(row) = self.current(job, attempt).filter(|row| row.running_since == Time::MAX) {
                     row.running_since = now;
                     row.first_start = row.first_start.min(now);
                 }
