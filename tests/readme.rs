@@ -39,7 +39,7 @@ fn the_commands_of_the_readme_work() {
     for block in blocks(&readme) {
         for command in block {
             // The build is what this test runs in; the rest of the line is what is tested.
-            let command = command.replace("cargo run --release --", "orrery");
+            let command = command.replace("cargo run --release -- ", "orrery ");
             if command.starts_with("git ") || command.starts_with("cd ") || command.starts_with("cargo ") {
                 continue;
             }
