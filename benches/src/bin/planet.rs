@@ -1,6 +1,6 @@
 //! Best-fit on a million accelerators: 125,000 nodes of 8 and, by default, 10 million jobs that are drawn as they arrive. JSON.
 //!
-//! usage: planet [JOBS] [POLICY]
+//! usage: `planet [JOBS] [POLICY]`
 
 use benches::{Setup, cases::arrival};
 use policies::Fleet;

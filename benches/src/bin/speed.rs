@@ -1,6 +1,6 @@
 //! Times the simulation proper over a list of cases; CSV on stdout.
 //!
-//! usage: speed [--repeats N] [--csv FILE] [CASE ...]
+//! usage: `speed [--repeats N] [--csv FILE] [CASE ...]`
 //!
 //! Columns: case, jobs, pool (accelerators), max_queue, repeats, best_s (wall), best_cpu_s (processor time of the thread),
 //! jobs_per_s, jobs_per_cpu_s, preemptions, mean_jct_s, makespan_s, log_digest. `--csv` writes the jobs of `fifo-pool-itp` as
