@@ -58,7 +58,8 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         }
         Jobs::Import(file, spec) => {
             let imported = import_reporting(&file, &spec.options(&scenario.folder))?;
-            (spec.apply(imported.trace, &fleet), imported.digest)
+            let trace = spec.apply(imported.trace, &fleet).with_context(|| format!("{}", path.display()))?;
+            (trace, imported.digest)
         }
     };
     let run = &scenario.run;

@@ -4,7 +4,7 @@ use policies::{Demand, Fleet, Span, Time, TypeId, TypeSet};
 use proptest::prelude::*;
 use std::path::Path;
 use traces::generate::{Preset, WorkloadModel, generate};
-use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, NoSuchJob, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
 use traces::{Outcome, Trace, TraceJob};
 
 const HEAD: &str = "[fleet]\nnodes = \"4x8\"\n";
@@ -154,7 +154,7 @@ fn applied(lines: &str) -> Trace {
     let cluster = fleet.add_cluster("c", region);
     fleet.add_nodes(cluster, x, 2, 8);
     fleet.add_nodes(cluster, new, 2, 8);
-    spec.apply(minutely(), &fleet)
+    spec.apply(minutely(), &fleet).unwrap()
 }
 
 #[test]
@@ -165,6 +165,17 @@ fn windows_and_sizes_filter() {
     assert_eq!((trace.jobs[0].submit, trace.jobs[0].recorded_start), (Time::from_secs(60), Some(Time::from_secs(67))));
     assert_eq!(trace.epoch_unix_s, Some(1600));
     assert_eq!(applied("").jobs.len(), 100);
+}
+
+#[test]
+fn jobs_of_one_moment_may_be_reordered() {
+    let spec = |ids: &str| toml::from_str::<TraceSpec>(&format!("file = \"t.csv\"\nbehind = {ids}")).unwrap();
+    let mut trace = minutely();
+    trace.jobs.truncate(5);
+    trace.jobs[1..4].iter_mut().for_each(|job| job.submit = Time::from_secs(60));
+    let ordered = spec("[\"0\", \"2\", \"1\"]").apply(trace.clone(), &Fleet::pool(8)).unwrap();
+    assert_eq!(ordered.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["0", "3", "1", "2", "4"]);
+    assert_eq!(spec("[\"5\"]").apply(trace, &Fleet::pool(8)), Err(NoSuchJob("5".into())));
 }
 
 #[test]

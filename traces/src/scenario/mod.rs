@@ -24,7 +24,7 @@ mod source;
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
-pub use source::{TraceSpec, align_types};
+pub use source::{NoSuchJob, TraceSpec, align_types};
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
