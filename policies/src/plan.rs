@@ -29,7 +29,7 @@ impl Plan<'_> {
     ///
     /// # Panics
     /// If the job is not pending.
-    #[inline]
+    #[inline(always)]
     pub fn launch(&mut self, job: JobId) -> bool {
         let demand = &self.view.job(job).spec.demand;
         if demand.milli_total() <= self.view.capacity.free_milli()
@@ -56,7 +56,7 @@ impl Plan<'_> {
     ///
     /// # Panics
     /// If the job is not pending or the place is not free to plan with.
-    #[inline]
+    #[inline(always)]
     pub fn launch_at(&mut self, job: JobId, allocation: Allocation) {
         let View { jobs, capacity, pending, active, assigned, stopping, .. } = &mut *self.view;
         let taken = pending.remove(job.0);

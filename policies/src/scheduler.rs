@@ -51,6 +51,9 @@ pub struct Scheduler {
     orders: Vec<Order>,
     /// Something happened that the policy has not decided about yet.
     dirty: bool,
+    /// Something happened since the policy was asked when it wants to be woken.
+    stirred: bool,
+    wakeup: Option<Time>,
     /// Accelerators were vacated since the last decision.
     vacated: bool,
 }
@@ -58,7 +61,16 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler for an empty fleet without jobs.
     pub fn new(fleet: Fleet, policy: Box<dyn Policy>, placement: Box<dyn Placement>) -> Scheduler {
-        Scheduler { view: View::new(fleet), policy, placement, orders: Vec::new(), dirty: false, vacated: false }
+        Scheduler {
+            view: View::new(fleet),
+            policy,
+            placement,
+            orders: Vec::new(),
+            dirty: false,
+            stirred: true,
+            wakeup: None,
+            vacated: false,
+        }
     }
 
     /// What the scheduler knows.
@@ -70,6 +82,7 @@ impl Scheduler {
     ///
     /// # Panics
     /// If time runs backwards or a job is submitted out of turn: the driver is broken.
+    #[inline]
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
@@ -87,10 +100,12 @@ impl Scheduler {
         if effect == Effect::Over {
             self.view.jobs.retire(event.job());
         }
+        self.stirred = true;
         self.dirty |= effect != Effect::Underway;
     }
 
     /// Asks the policy what to do, if anything happened since it was last asked or its wake-up is due.
+    #[inline]
     pub fn decide(&mut self, now: Time) -> Decision<'_> {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
@@ -100,17 +115,29 @@ impl Scheduler {
             self.start_assigned();
         }
         self.vacated = false;
-        if self.dirty || self.next_wakeup().is_some_and(|at| at <= now) {
+        if self.dirty || self.is_woken(now) {
             self.dirty = false;
             let mut plan = Plan { view: &mut self.view, placement: &mut *self.placement, orders: &mut self.orders };
             self.policy.decide(&mut plan);
+            self.wakeup = self.policy.next_wakeup(&self.view);
+            self.stirred = false;
         }
         Decision { orders: &self.orders, notes: &self.view.notes }
     }
 
-    /// When `decide` wants to be called if nothing happens until then.
+    #[inline]
+    fn is_woken(&mut self, now: Time) -> bool {
+        if self.stirred {
+            self.wakeup = self.policy.next_wakeup(&self.view);
+            self.stirred = false;
+        }
+        self.wakeup.is_some_and(|at| at <= now)
+    }
+
+    /// When `decide` wants to be called if nothing happens until then; known after a call of `decide`.
+    #[inline]
     pub fn next_wakeup(&self) -> Option<Time> {
-        self.policy.next_wakeup(&self.view)
+        self.wakeup
     }
 
     /// Recomputes every index from scratch and compares.

@@ -44,7 +44,9 @@ enum State {
     Done,
 }
 
+// One cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Truth {
     /// Work in all; grows when work has to be redone.
     work: Span,
@@ -110,6 +112,7 @@ impl World {
     }
 
     /// Everything that happens by itself at `now`, in order, into `events`.
+    #[inline]
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
         for i in 0..self.immediate.len() {
             self.happen(now, self.immediate[i], events);
@@ -121,6 +124,7 @@ impl World {
     }
 
     /// Carries out the orders of one step.
+    #[inline]
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
         let start = |order: &&Order| matches!(order, Order::Start { .. });
         let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
@@ -158,7 +162,7 @@ impl World {
     }
 
     /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
-    #[inline]
+    #[inline(always)]
     fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {

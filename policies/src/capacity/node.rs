@@ -1,6 +1,7 @@
 //! What is planned and held on one node.
 
 use super::{Amount, GRANT_KINDS, Group, bits, grant_kind};
+use crate::allocation::Grant;
 use crate::ids::NodeId;
 use crate::job::WHOLE_MILLI;
 
@@ -40,6 +41,22 @@ impl NodeState {
     pub fn new(group: u32, first_device: u32, whole: u64, free: Amount) -> NodeState {
         let grants = [0; GRANT_KINDS];
         NodeState { group, first_device, whole, shared: 0, held_whole: 0, held_shared: 0, free, grants }
+    }
+
+    /// Whether somebody counts its processors or memory.
+    #[inline]
+    pub fn counts_resources(&self) -> bool {
+        self.free.cpu_milli != u32::MAX || self.free.memory_mib != u32::MAX
+    }
+
+    /// What a grant takes of it, less what nobody counts.
+    #[inline]
+    pub fn amount_of(&self, grant: &Grant, milli: u16) -> Amount {
+        Amount {
+            milli: u64::from(grant.count) * u64::from(milli),
+            cpu_milli: if self.free.cpu_milli == u32::MAX { 0 } else { grant.cpu_milli },
+            memory_mib: if self.free.memory_mib == u32::MAX { 0 } else { grant.memory_mib },
+        }
     }
 
     /// Thousandths of accelerator `device` that are free to plan with.
@@ -131,6 +148,7 @@ impl NodeState {
     ///
     /// # Panics
     /// If an accelerator would be held twice or is released twice.
+    #[inline]
     pub fn hold(&mut self, shares: &mut Shares, devices: u64, milli: u16, held: bool) {
         if milli == WHOLE_MILLI {
             if held {

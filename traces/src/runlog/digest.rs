@@ -4,38 +4,40 @@ use super::StepView;
 use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Words that are gathered before they are hashed; a step may add more.
-const BUFFER_WORDS: usize = 1024;
+/// Bytes that are gathered before they are hashed.
+const BUFFER: usize = 8192;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
 pub struct LogDigest {
     hasher: Xxh3,
-    buffer: Vec<u64>,
+    buffer: Box<[u8; BUFFER]>,
+    filled: usize,
 }
 
 impl Default for LogDigest {
     fn default() -> LogDigest {
-        LogDigest { hasher: Xxh3::new(), buffer: Vec::with_capacity(2 * BUFFER_WORDS) }
+        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER]), filled: 0 }
     }
 }
 
 impl LogDigest {
     #[inline]
     fn words<const N: usize>(&mut self, words: [u64; N]) {
-        self.buffer.extend_from_slice(&words);
+        if self.filled + N * 8 > BUFFER {
+            self.flush();
+        }
+        let free = &mut self.buffer[self.filled..][..N * 8];
+        for (to, word) in free.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        self.filled += N * 8;
     }
 
     #[cold]
     fn flush(&mut self) {
-        let mut bytes = [0; 1024];
-        for words in self.buffer.chunks(bytes.len() / 8) {
-            for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-                to.copy_from_slice(&word.to_le_bytes());
-            }
-            self.hasher.update(&bytes[..words.len() * 8]);
-        }
-        self.buffer.clear();
+        self.hasher.update(&self.buffer[..self.filled]);
+        self.filled = 0;
     }
 
     /// Adds a step.
@@ -47,9 +49,6 @@ impl LogDigest {
         }
         for order in step.orders {
             self.order(order);
-        }
-        if self.buffer.len() >= BUFFER_WORDS {
-            self.flush();
         }
     }
 
