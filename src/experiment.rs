@@ -2,7 +2,7 @@
 
 use policies::spec::SpecError;
 use policies::{
-    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
+    Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
 };
 use sim::{Arrival, Costs, Crashes, End, Limits, World};
 use std::path::Path;
@@ -241,6 +241,7 @@ impl Experiment {
             tier: job.tier,
             attempts_max: self.attempts_max,
             estimate,
+            elastic: Elastic::RIGID,
         };
         Arrival { submit: job.submit, spec, duration: job.duration }
     }

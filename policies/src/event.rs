@@ -132,6 +132,11 @@ pub enum Reason {
         /// For whom, where the policy knows it.
         by: Option<JobId>,
     },
+    /// It is stopped to go on elsewhere, or on more or fewer accelerators.
+    Moving {
+        /// How many it will have.
+        accelerators: u32,
+    },
 }
 
 impl Reason {
@@ -147,6 +152,7 @@ impl Reason {
             Reason::Vacating => 7,
             Reason::NextRound => 8,
             Reason::Preempted { .. } => 9,
+            Reason::Moving { .. } => 10,
         }
     }
 }

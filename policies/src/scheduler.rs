@@ -1,6 +1,7 @@
 //! The state machine that both worlds drive.
 
 use crate::allocation::Allocation;
+use crate::elastic::FULL_SPEED;
 use crate::event::{Event, Note, Order};
 use crate::fleet::Fleet;
 use crate::ids::{Attempt, JobId};
@@ -165,6 +166,8 @@ impl Scheduler {
             progress: Span::ZERO,
             allocation: Allocation::new(),
             last_reason: 0,
+            next: Allocation::new(),
+            speed: FULL_SPEED,
         });
         self.view.pending.insert(job.0);
         Effect::Waiting
@@ -195,8 +198,9 @@ impl Scheduler {
 
     fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
         self.leave(job, attempt, |entry| {
-            entry.phase = Phase::Pending;
-            entry.preemptions += 1;
+            // Stopped on the way to somewhere else.
+            entry.phase = if entry.next.is_empty() { Phase::Pending } else { Phase::Assigned };
+            entry.preemptions += u32::from(entry.next.is_empty());
             entry.progress = progress;
         })
     }
@@ -216,7 +220,7 @@ impl Scheduler {
     /// The attempt is over: its accelerators are vacated, and `change` says what becomes of the job.
     #[inline]
     fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> Effect {
-        let View { now, jobs, capacity, pending, active, stopping, .. } = &mut self.view;
+        let View { now, jobs, capacity, pending, active, assigned, stopping, .. } = &mut self.view;
         let Some(entry) = Self::current(jobs, job, attempt) else { return Effect::Stale };
         entry.executed = entry.executed_at(*now);
         entry.running_since = Time::MAX;
@@ -232,6 +236,16 @@ impl Scheduler {
         entry.allocation.clear();
         change(entry);
         self.vacated = true;
+        if entry.phase == Phase::Assigned {
+            entry.allocation = std::mem::take(&mut entry.next);
+            assigned.insert(job.0);
+            return Effect::Waiting;
+        }
+        // It ended by itself before it could be moved.
+        if !entry.next.is_empty() {
+            let next = std::mem::take(&mut entry.next);
+            capacity.give(&next, milli);
+        }
         if entry.phase == Phase::Done {
             return Effect::Over;
         }

@@ -2,7 +2,8 @@
 
 use crate::costs::Costs;
 use crate::events::EventQueue;
-use policies::{Attempt, Event, IdTable, JobId, JobSpec, Order, Span, Time};
+use policies::elastic::{time_for, work_in};
+use policies::{Attempt, Elastic, Event, FULL_SPEED, IdTable, JobId, JobSpec, Order, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// A job on its way into the world.
@@ -55,7 +56,18 @@ struct Truth {
     running_since: Time,
     attempt: Attempt,
     state: State,
+    /// In ten-thousandths of full speed, on what the attempt holds.
+    speed: u16,
+    /// Of the whole gang.
     accelerators: u32,
+    elastic: Elastic,
+}
+
+impl Truth {
+    /// Work that the attempt has done by `now`.
+    fn ran(&self, now: Time) -> Span {
+        work_in(now.since(self.running_since), self.speed.into())
+    }
 }
 
 /// Something that will happen to an attempt unless something else comes first.
@@ -106,7 +118,9 @@ impl World {
             running_since: Time::MAX,
             attempt: Attempt(0),
             state: State::Waiting,
+            speed: FULL_SPEED as u16,
             accelerators: arrival.spec.demand.accelerators,
+            elastic: arrival.spec.elastic,
         });
         Event::Submit { job, spec: arrival.spec }
     }
@@ -131,10 +145,14 @@ impl World {
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
         for order in orders {
             match *order {
-                Order::Start { job, attempt, .. } => {
+                Order::Start { job, attempt, ref allocation } => {
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
                     debug_assert_eq!(truth.state, State::Waiting);
                     (truth.attempt, truth.state) = (attempt, State::Starting);
+                    if !truth.elastic.is_rigid() {
+                        let size = allocation.iter().map(|grant| grant.count).sum();
+                        truth.speed = truth.elastic.speed_on(truth.accelerators, size) as u16;
+                    }
                     self.after(now, self.costs.start + extra, job, attempt, Happening::Start);
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
@@ -171,7 +189,7 @@ impl World {
                     truth.state = State::Running;
                 }
                 truth.running_since = now;
-                let left = truth.work.saturating_sub(truth.done);
+                let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
                 self.foresee_end(now, job, attempt, left);
                 events.push(Event::Started { job, attempt });
             }
@@ -186,7 +204,7 @@ impl World {
                 events.push(Event::Failed { job, attempt, progress: truth.done });
             }
             (Happening::Stop, State::Stopping) => {
-                let ran = now.since(truth.running_since);
+                let ran = truth.ran(now);
                 let redo = if ran > Span::ZERO { self.costs.redo_for(truth.accelerators) } else { Span::ZERO };
                 // Stopped while it was being torn down, it has run for longer than it had work.
                 truth.done = (truth.done + ran).min(truth.work);

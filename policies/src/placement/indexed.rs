@@ -123,6 +123,8 @@ impl Indexed {
             match self.0 {
                 NodeOrder::Lowest => 0,
                 NodeOrder::FewestFree => MIDDLE + free,
+                // Only shares are left: less than on any accelerator of its own.
+                NodeOrder::MostFree if free == 0 => MIDDLE + u32::from(WHOLE_MILLI),
                 NodeOrder::MostFree => MIDDLE - free,
             }
         };

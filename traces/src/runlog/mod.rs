@@ -11,7 +11,7 @@ mod tracker;
 
 pub use digest::LogDigest;
 pub use file::{LogError, LogReader, LogWriter};
-pub use tracker::{JobRecord, Tracker};
+pub use tracker::{JobRecord, Tracker, held_milli};
 
 use crate::model::Outcome;
 use policies::{Event, Fleet, JobId, Note, Order, Span, Time};
