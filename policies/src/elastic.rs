@@ -133,7 +133,7 @@ mod tests {
         let half = Elastic::linear(1, 400);
         assert_eq!([8, 4, 2, 1].map(|size| half.speed_on(8, size)), [10_000, 4_800, 2_400, 1_200]);
         assert_eq!(half.speed_on(64, 1), 150, "beyond the table in proportion");
-        assert_eq!(Elastic::linear(1, 0).speed_on(6, 4), 6_666 - 0);
+        assert_eq!(Elastic::linear(1, 0).speed_on(6, 4), 6_666);
         assert_eq!(Elastic::amdahl(1, 10_000).speed_on(8, 1), 10_000, "all of it is serial");
         assert_eq!(Elastic::amdahl(1, 0).speed_on(8, 2), 2_500);
     }
