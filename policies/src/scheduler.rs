@@ -2,9 +2,9 @@
 
 use crate::allocation::Allocation;
 use crate::elastic::FULL_SPEED;
-use crate::event::{Event, Note, Order};
+use crate::event::{Event, NodeState, Note, Order};
 use crate::fleet::Fleet;
-use crate::ids::{Attempt, JobId};
+use crate::ids::{Attempt, JobId, NodeId};
 use crate::idtable::IdTable;
 use crate::job::{Job, JobSpec, Phase};
 use crate::placement::Placement;
@@ -29,7 +29,7 @@ enum Effect {
     Stale,
     /// An attempt runs; there is nothing to decide.
     Underway,
-    /// A job waits.
+    /// A job waits, or a node has changed.
     Waiting,
     /// A job is done.
     Over,
@@ -92,14 +92,17 @@ impl Scheduler {
             Event::Started { job, attempt } => self.started(job, attempt),
             Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
             Event::Finished { job, attempt } => self.finished(job, attempt),
-            Event::Failed { job, attempt, progress } => self.failed(job, attempt, progress),
+            Event::Failed { job, attempt, progress, lost } => self.failed(job, attempt, progress, lost),
+            Event::Node { node, state } => self.node(node, state),
         };
         if effect == Effect::Stale {
             return;
         }
         self.policy.observe(&self.view, event);
-        if effect == Effect::Over {
-            self.view.jobs.retire(event.job());
+        if effect == Effect::Over
+            && let Some(job) = event.job()
+        {
+            self.view.jobs.retire(job);
         }
         self.stirred = true;
         self.dirty |= effect != Effect::Underway;
@@ -209,11 +212,12 @@ impl Scheduler {
         self.leave(job, attempt, |entry| entry.phase = Phase::Done)
     }
 
-    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
+    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span, lost: bool) -> Effect {
         self.leave(job, attempt, |entry| {
-            entry.failures += 1;
+            entry.failures += u16::from(!lost);
             entry.progress = progress;
-            entry.phase = if entry.failures >= entry.spec.attempts_max { Phase::Done } else { Phase::Pending };
+            let spent = !lost && entry.failures >= entry.spec.attempts_max;
+            entry.phase = if spent { Phase::Done } else { Phase::Pending };
         })
     }
 
@@ -251,6 +255,11 @@ impl Scheduler {
         }
         pending.insert(job.0);
         Effect::Waiting
+    }
+
+    #[cold]
+    fn node(&mut self, node: NodeId, state: NodeState) -> Effect {
+        if self.view.capacity.set_state(node, state) { Effect::Waiting } else { Effect::Stale }
     }
 
     fn start_assigned(&mut self) {

@@ -125,7 +125,7 @@ fn a_gang_shrinks_for_another_and_grows_again() {
             }
             Event::Finished { job, .. } => format!("{}: job {} ends", step.now.0, job.0),
             Event::Submit { job, .. } => format!("{}: job {} comes", step.now.0, job.0),
-            Event::Failed { .. } => unreachable!("nothing crashes"),
+            Event::Failed { .. } | Event::Node { .. } => unreachable!("nothing breaks"),
         }));
     }
     // 20 at full speed, 30 at half speed beside the other, 65 more at full speed.

@@ -30,6 +30,8 @@ pub(crate) enum Cause {
     Stopped,
     Finished,
     Failed,
+    /// It broke with its node.
+    Lost,
 }
 
 /// One job.
@@ -130,7 +132,8 @@ impl Lives {
             Event::Started { job, attempt } => (job, attempt, Cause::Started),
             Event::Stopped { job, attempt, .. } => (job, attempt, Cause::Stopped),
             Event::Finished { job, attempt } => (job, attempt, Cause::Finished),
-            Event::Failed { job, attempt, .. } => (job, attempt, Cause::Failed),
+            Event::Failed { job, attempt, lost, .. } => (job, attempt, if lost { Cause::Lost } else { Cause::Failed }),
+            Event::Node { .. } => return,
         };
         let row = &mut self.rows[job.index()];
         let stale = row.attempt != attempt.0 || !matches!(row.phase, Phase::Starting | Phase::Running);

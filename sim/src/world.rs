@@ -2,8 +2,9 @@
 
 use crate::costs::Costs;
 use crate::events::EventQueue;
+use crate::faults::{Change, Recovery};
 use policies::elastic::{time_for, work_in};
-use policies::{Attempt, Elastic, Event, FULL_SPEED, IdTable, JobId, JobSpec, Order, Span, Time};
+use policies::{Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeState, Order, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// A job on its way into the world.
@@ -68,6 +69,14 @@ impl Truth {
     fn ran(&self, now: Time) -> Span {
         work_in(now.since(self.running_since), self.speed.into())
     }
+
+    /// The attempt ends without having been stopped.
+    fn break_off(&mut self, now: Time, recovery: Recovery) {
+        let kept = recovery.kept(now.since(self.running_since));
+        self.done = (self.done + work_in(kept, self.speed.into())).min(self.work);
+        self.state = State::Waiting;
+        self.running_since = Time::MAX;
+    }
 }
 
 /// Something that will happen to an attempt unless something else comes first.
@@ -77,6 +86,8 @@ enum Happening {
     Finish,
     Crash,
     Stop,
+    /// It was sent to a node that is down.
+    Lose,
 }
 
 /// The simulated accelerators and the jobs on them.
@@ -88,6 +99,20 @@ pub struct World {
     immediate_at: Time,
     costs: Costs,
     crashes: Option<Crashes>,
+    /// Jobs that were submitted and are not done.
+    live: u32,
+    recovery: Recovery,
+    breaks: Option<Breaks>,
+}
+
+/// Nodes that break, where any do.
+struct Breaks {
+    /// By time; those before `next` have happened.
+    changes: Vec<Change>,
+    next: usize,
+    /// Attempts that hold something of a node, and some that did.
+    on: Vec<Vec<(JobId, Attempt)>>,
+    down: Vec<bool>,
 }
 
 impl World {
@@ -100,13 +125,37 @@ impl World {
             immediate_at: Time::ZERO,
             costs,
             crashes,
+            live: 0,
+            recovery: Recovery::LastStop,
+            breaks: None,
         }
+    }
+
+    /// The same world, in which nodes change as `changes` (sorted) say.
+    pub fn with_faults(mut self, fleet: &Fleet, changes: Vec<Change>) -> World {
+        debug_assert!(changes.is_sorted());
+        let nodes = fleet.nodes.len();
+        self.breaks = Some(Breaks { changes, next: 0, on: vec![Vec::new(); nodes], down: vec![false; nodes] });
+        self
+    }
+
+    /// The same world, in which so much of an attempt's work survives its end by a crash or with its node.
+    pub fn with_recovery(self, recovery: Recovery) -> World {
+        World { recovery, ..self }
     }
 
     /// When something happens next by itself.
     #[inline]
     pub fn next_time(&self) -> Option<Time> {
-        if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) }
+        let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        match &self.breaks {
+            None => happening,
+            Some(breaks) => {
+                // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
+                let change = breaks.changes.get(breaks.next).filter(|_| self.live > 0).map(|change| change.at);
+                happening.into_iter().chain(change).min()
+            }
+        }
     }
 
     /// Lets a job in, and returns the event that tells the scheduler.
@@ -122,6 +171,7 @@ impl World {
             accelerators: arrival.spec.demand.accelerators,
             elastic: arrival.spec.elastic,
         });
+        self.live += 1;
         Event::Submit { job, spec: arrival.spec }
     }
 
@@ -135,6 +185,54 @@ impl World {
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
         }
+        if self.breaks.is_some() {
+            self.change_nodes(now, events);
+        }
+    }
+
+    /// Nodes break and are repaired.
+    #[cold]
+    fn change_nodes(&mut self, now: Time, events: &mut Vec<Event>) {
+        let Some(mut breaks) = self.breaks.take() else { return };
+        while let Some(&Change { node, state, .. }) = breaks.changes.get(breaks.next).filter(|change| change.at <= now) {
+            breaks.next += 1;
+            breaks.down[node.index()] = state == NodeState::Down;
+            if state == NodeState::Down {
+                for (job, attempt) in std::mem::take(&mut breaks.on[node.index()]) {
+                    self.lose(now, job, attempt, events);
+                }
+            }
+            events.push(Event::Node { node, state });
+        }
+        self.breaks = Some(breaks);
+    }
+
+    /// The attempt breaks with a node that it is on, unless it is over.
+    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, events: &mut Vec<Event>) {
+        let Some(truth) = self.jobs.get_mut(job) else { return };
+        let holds = matches!(truth.state, State::Starting | State::Running | State::Stopping);
+        if truth.attempt != attempt || !holds {
+            return;
+        }
+        truth.break_off(now, self.recovery);
+        events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
+    }
+
+    /// Notes on which nodes an attempt is. False if one of them is down.
+    #[cold]
+    fn settle(breaks: &mut Breaks, jobs: &IdTable<Truth>, job: JobId, attempt: Attempt, allocation: &Allocation) -> bool {
+        if allocation.iter().any(|grant| breaks.down[grant.node.index()]) {
+            return false;
+        }
+        for grant in allocation {
+            let on = &mut breaks.on[grant.node.index()];
+            if on.len() == on.capacity() {
+                let holds = |truth: &Truth| matches!(truth.state, State::Starting | State::Running | State::Stopping);
+                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|truth| truth.attempt == attempt && holds(truth)));
+            }
+            on.push((job, attempt));
+        }
+        true
     }
 
     /// Carries out the orders of one step.
@@ -153,7 +251,10 @@ impl World {
                         let size = allocation.iter().map(|grant| grant.count).sum();
                         truth.speed = truth.elastic.speed_on(truth.accelerators, size) as u16;
                     }
-                    self.after(now, self.costs.start + extra, job, attempt, Happening::Start);
+                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
+                    let (delay, what) =
+                        if settled { (self.costs.start + extra, Happening::Start) } else { (Span::ZERO, Happening::Lose) };
+                    self.after(now, delay, job, attempt, what);
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
             }
@@ -196,12 +297,16 @@ impl World {
             (Happening::Finish, State::Running | State::Stopping) => {
                 truth.state = State::Done;
                 self.jobs.retire(job);
+                self.live -= 1;
                 events.push(Event::Finished { job, attempt });
             }
             (Happening::Crash, State::Running | State::Stopping) => {
+                truth.break_off(now, self.recovery);
+                events.push(Event::Failed { job, attempt, progress: truth.done, lost: false });
+            }
+            (Happening::Lose, State::Starting | State::Stopping) => {
                 truth.state = State::Waiting;
-                truth.running_since = Time::MAX;
-                events.push(Event::Failed { job, attempt, progress: truth.done });
+                events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
             }
             (Happening::Stop, State::Stopping) => {
                 let ran = truth.ran(now);

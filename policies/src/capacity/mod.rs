@@ -10,6 +10,7 @@ mod node;
 pub use group::Group;
 
 use crate::allocation::{Allocation, Grant};
+use crate::event::NodeState as NodeCondition;
 use crate::fleet::Fleet;
 use crate::ids::{ClusterId, NodeId, TypeId};
 use crate::job::{Demand, WHOLE_MILLI};
@@ -92,6 +93,8 @@ pub struct Capacity {
     free_milli_by_type: Vec<u64>,
     generation: u64,
     journal: Journal,
+    /// Nodes that are not up.
+    states: BTreeMap<NodeId, NodeCondition>,
 }
 
 impl Capacity {
@@ -129,6 +132,7 @@ impl Capacity {
             free_milli_by_type,
             generation: 0,
             journal,
+            states: BTreeMap::new(),
         }
     }
 
@@ -214,8 +218,9 @@ impl Capacity {
     /// on fungible nodes.
     pub fn grants_by_kind(&self, node: NodeId) -> [u8; GRANT_KINDS] {
         let state = &self.nodes[node.index()];
-        let mut grants = state.grants;
+        let mut grants = [0; GRANT_KINDS];
         grants[0] = state.shared.count_ones() as u8;
+        grants[1..].copy_from_slice(&state.grants);
         grants
     }
 
@@ -223,7 +228,8 @@ impl Capacity {
     pub fn fits(&self, node: NodeId, demand: &Demand, count: u32) -> bool {
         let state = &self.nodes[node.index()];
         let group = &self.groups[state.group as usize];
-        if count > 0 && !demand.types.contains(group.kind) || !state.free.holds(&Amount::portion(demand, count)) {
+        let acceptable = !state.closed && (count == 0 || demand.types.contains(group.kind));
+        if !acceptable || !state.free.holds(&Amount::portion(demand, count)) {
             return false;
         }
         let roomy = |&d: &usize| state.device_free(&self.shares, d) >= demand.milli;
@@ -240,7 +246,7 @@ impl Capacity {
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
         let state = &self.nodes[node.index()];
         let wanted = Amount::portion(demand, count);
-        if !state.free.holds(&wanted) {
+        if !state.free.holds(&wanted) || state.closed {
             return None;
         }
         let devices = if self.groups[state.group as usize].fungible || count == 0 {
@@ -257,7 +263,7 @@ impl Capacity {
     pub fn grant_devices(&self, node: NodeId, demand: &Demand, devices: u64) -> Option<Grant> {
         let (state, count) = (&self.nodes[node.index()], devices.count_ones());
         let wanted = Amount::portion(demand, count);
-        let named = (state.whole | state.shared) & devices == devices;
+        let named = (state.whole | state.shared) & devices == devices && !state.closed;
         let fits = named && bits(devices).all(|d| state.device_free(&self.shares, d) >= demand.milli);
         (fits && state.free.holds(&wanted)).then(|| wanted.grant(node, count, devices))
     }
@@ -279,6 +285,40 @@ impl Capacity {
         room(spec.cpu_milli, held.cpu_milli, grant.cpu_milli)
             && room(spec.memory_mib, held.memory_mib, grant.memory_mib)
             && held.milli + wanted <= u64::from(spec.accelerators) * u64::from(WHOLE_MILLI)
+    }
+
+    /// What a node is.
+    pub fn state(&self, node: NodeId) -> NodeCondition {
+        self.states.get(&node).copied().unwrap_or(NodeCondition::Up)
+    }
+
+    /// The nodes that are not up, and what they are.
+    pub fn closed(&self) -> impl Iterator<Item = (NodeId, NodeCondition)> + '_ {
+        self.states.iter().map(|(&node, &state)| (node, state))
+    }
+
+    /// Opens or closes a node: nothing is found on a closed one, and what is free there is in no total. What is planned and held
+    /// there stays so until it is given back. Returns whether this is news.
+    pub(crate) fn set_state(&mut self, node: NodeId, state: NodeCondition) -> bool {
+        if self.state(node) == state {
+            return false;
+        }
+        let closed = state != NodeCondition::Up;
+        if closed {
+            self.states.insert(node, state)
+        } else {
+            self.states.remove(&node)
+        };
+        let entry = &mut self.nodes[node.index()];
+        if entry.closed != closed {
+            let group = &mut self.groups[entry.group as usize];
+            entry.close(node, &self.shares, group, closed);
+            shift(&mut self.free_milli, entry.free.milli, !closed);
+            shift(&mut self.free_milli_by_type[group.kind.index()], entry.free.milli, !closed);
+            self.generation += u64::from(!closed);
+            self.journal.push(node);
+        }
+        true
     }
 
     /// Takes `allocation` out of what is free to plan with.
@@ -332,8 +372,10 @@ impl Capacity {
             }
             if views != Views::Held {
                 state.free.shift(&amount, !taken);
-                shift(&mut self.free_milli, amount.milli, !taken);
-                shift(&mut self.free_milli_by_type[group.kind.index()], amount.milli, !taken);
+                if !state.closed {
+                    shift(&mut self.free_milli, amount.milli, !taken);
+                    shift(&mut self.free_milli_by_type[group.kind.index()], amount.milli, !taken);
+                }
                 self.journal.push(grant.node);
             }
             // Accelerators of fungible nodes have no names.
@@ -356,6 +398,9 @@ impl Capacity {
         held: impl Iterator<Item = (&'a Allocation, u16)>,
     ) -> Result<(), String> {
         let mut fresh = Capacity::new(self.fleet.clone());
+        for (&node, &state) in &self.states {
+            fresh.set_state(node, state);
+        }
         for (allocation, milli) in planned {
             for grant in allocation {
                 let free = fresh.nodes[grant.node.index()].free;

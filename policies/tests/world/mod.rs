@@ -218,14 +218,14 @@ impl<N: Nature> World<N> {
             }
             Physics::Stop => {
                 truth.state = State::Out;
-                truth.done = truth.done + work_in(ran, truth.speed());
+                truth.done += work_in(ran, truth.speed());
                 Event::Stopped { job, attempt, progress: truth.done }
             }
             Physics::Crash => {
                 truth.failures += 1;
                 let out = truth.failures >= truth.arrival.spec.attempts_max;
                 truth.state = if out { State::Done } else { State::Out };
-                Event::Failed { job, attempt, progress: truth.done }
+                Event::Failed { job, attempt, progress: truth.done, lost: false }
             }
         };
         self.occupy(job, false);

@@ -60,7 +60,10 @@ impl LogDigest {
             Event::Started { job, attempt } => self.words([head(2, job.0), attempt.0.into()]),
             Event::Stopped { job, attempt, progress } => self.words([head(3, job.0), attempt.0.into(), progress.0]),
             Event::Finished { job, attempt } => self.words([head(4, job.0), attempt.0.into()]),
-            Event::Failed { job, attempt, progress } => self.words([head(5, job.0), attempt.0.into(), progress.0]),
+            Event::Failed { job, attempt, progress, lost } => {
+                self.words([head(if lost { 8 } else { 5 }, job.0), attempt.0.into(), progress.0]);
+            }
+            Event::Node { node, state } => self.words([head(9, node.0), state as u64]),
         }
     }
 
@@ -76,6 +79,11 @@ impl LogDigest {
             u64::from(spec.tier) << 32 | u64::from(spec.attempts_max),
             spec.estimate.map_or(u64::MAX, |estimate| estimate.0),
         ]);
+        let elastic = &spec.elastic;
+        if !elastic.is_rigid() {
+            let speed = elastic.speed.iter().fold(0, |word, &speed| word << 16 | u64::from(speed));
+            self.words([u64::from(elastic.accelerators_min) << 32 | u64::from(elastic.shard), speed]);
+        }
     }
 
     #[inline]

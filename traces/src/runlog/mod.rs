@@ -158,7 +158,7 @@ impl Observer for Recorder<'_> {
             && self.error.is_none()
         {
             let submitted = step.events.iter().filter(|e| matches!(e, Event::Submit { .. }));
-            let metas = submitted.map(|e| (self.meta)(e.job())).collect();
+            let metas = submitted.filter_map(Event::job).map(self.meta).collect();
             self.error = writer.step(step, metas).err();
         }
     }

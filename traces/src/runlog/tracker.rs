@@ -158,15 +158,16 @@ impl Tracker {
                     self.end(now);
                 }
             }
-            Event::Failed { job, attempt, .. } => {
+            Event::Failed { job, attempt, lost, .. } => {
                 if let Some(row) = self.leave(now, job, attempt) {
-                    row.failures += 1;
-                    if row.failures >= row.failures_max {
+                    row.failures += u16::from(!lost);
+                    if !lost && row.failures >= row.failures_max {
                         row.mark = now;
                         self.end(now);
                     }
                 }
             }
+            Event::Node { .. } => {}
         }
     }
 
