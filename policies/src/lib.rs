@@ -20,6 +20,7 @@ pub mod idset;
 pub mod idtable;
 pub mod job;
 pub mod journal;
+pub mod ledger;
 pub mod placement;
 pub mod plan;
 pub mod policy;
@@ -27,6 +28,7 @@ pub mod queue;
 mod ranked;
 pub mod scheduler;
 pub mod spec;
+pub mod tier;
 pub mod time;
 pub mod view;
 
@@ -39,9 +41,11 @@ pub use ids::{Attempt, ClassId, ClusterId, JobId, NodeId, RegionId, TenantId, Ty
 pub use idset::IdSet;
 pub use idtable::IdTable;
 pub use job::{Demand, Job, JobSpec, Level, Phase, TypeSet, WHOLE_MILLI};
+pub use ledger::Ledger;
 pub use placement::Placement;
 pub use plan::Plan;
 pub use policy::Policy;
 pub use scheduler::{Decision, Scheduler};
+pub use tier::{Tier, Tiers};
 pub use time::{Span, Time};
 pub use view::View;

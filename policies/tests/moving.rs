@@ -8,7 +8,7 @@
 mod world;
 
 use policies::{Elastic, Event, Fleet, JobId, JobSpec, Order, Phase, Plan, Policy, Scheduler, Span, Time, View};
-use policies::{Reason, placement};
+use policies::{Ledger, Reason, Tiers, placement};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -63,7 +63,10 @@ fn gangs_stay_whole_and_nothing_is_lost_however_they_are_moved() {
         let restless = Restless { rng: Xoshiro256PlusPlus::seed_from_u64(seed), patience: 300 };
         let mut world = scenario.world(|_| Box::new(restless));
         let mut steps = 0;
+        let mut ledger = Ledger::new(world.scheduler.view().fleet(), &Tiers::default());
         while let Some(step) = world.step() {
+            ledger.step(step.now, &step.events, &step.orders, &step.notes);
+            ledger.check().unwrap_or_else(|e| panic!("{scenario:?} at {}: {e}", step.now));
             world.scheduler.check().unwrap_or_else(|e| panic!("{scenario:?} at {}: {e}", step.now));
             moves += step.notes.iter().filter(|note| matches!(note.reason, Reason::Moving { .. })).count();
             for order in &step.orders {
