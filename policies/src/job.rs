@@ -86,6 +86,11 @@ impl Demand {
         Demand { accelerators, ..*self }
     }
 
+    /// Whether whole accelerators are asked for, not shares.
+    pub const fn is_whole(&self) -> bool {
+        self.milli == WHOLE_MILLI
+    }
+
     /// Whether whole accelerators and nothing else are asked for.
     pub const fn is_plain(&self) -> bool {
         self.milli == WHOLE_MILLI && self.cpu_milli == 0 && self.memory_mib == 0

@@ -2,10 +2,11 @@
 
 use crate::costs::Costs;
 use crate::events::EventQueue;
-use crate::faults::{Change, Recovery};
+use crate::recovery::Recovery;
 use policies::elastic::{time_for, work_in};
 use policies::{Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeState, Order, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use traces::faults::Change;
 
 /// A job on its way into the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

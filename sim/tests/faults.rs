@@ -1,8 +1,9 @@
 //! Nodes that break under every policy.
 
 use policies::{Event, Fleet, JobSpec, NodeId, NodeState, Order, Scheduler, Span, Time, catalog, placement};
-use sim::{Arrival, Change, Costs, End, FaultModel, Limits, Recovery, Unit, World, run};
+use sim::{Arrival, Costs, End, Limits, Recovery, World, run};
 use std::collections::BTreeSet;
+use traces::faults::{Change, FaultModel, Unit};
 use traces::runlog::{Observer, StepView, Tracker};
 
 /// Follows which nodes are open by the events, and refuses starts on others.

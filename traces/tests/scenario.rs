@@ -29,7 +29,7 @@ fn the_quickstart_is_an_interesting_week() {
     assert!(scenario.question.ends_with('?') && !scenario.question.contains('#'), "{}", scenario.question);
     let fleet = scenario.fleet().unwrap();
     assert_eq!(fleet.accelerators(), 512);
-    let Jobs::Generate(model) = scenario.jobs(&fleet) else { panic!("no model") };
+    let Jobs::Generate(model) = scenario.source(&fleet) else { panic!("no model") };
     let trace = generate(&model, scenario.seed).unwrap();
     assert!((3000..20_000).contains(&trace.jobs.len()), "{} jobs", trace.jobs.len());
     assert!(trace.jobs.iter().any(|job| job.demand.accelerators >= 64));
@@ -88,7 +88,7 @@ fn a_million_accelerators_take_a_few_lines() {
 fn the_fleet_completes_the_model() {
     let scenario = parse(&format!("seed = 5\n{HEAD}[workload]\nload = 0.5\njobs = 100\n")).unwrap();
     let fleet = scenario.fleet().unwrap();
-    let Jobs::Generate(model) = scenario.jobs(&fleet) else { panic!("no model") };
+    let Jobs::Generate(model) = scenario.source(&fleet) else { panic!("no model") };
     assert_eq!((model.accelerators, model.accelerators_max), (Some(32), Some(32)));
     assert_eq!(scenario.name, "test");
     assert_eq!(scenario.run.estimates, Estimates::Oracle);

@@ -1,42 +1,8 @@
-//! Nodes that break, and what a job keeps when its node does.
+//! Faults drawn from rates.
 
+use super::Change;
 use policies::{Fleet, NodeId, NodeState, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
-
-/// A node is something else from an instant on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Change {
-    /// When.
-    pub at: Time,
-    /// Which.
-    pub node: NodeId,
-    /// What.
-    pub state: NodeState,
-}
-
-/// What of an attempt's work survives the loss of its node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recovery {
-    /// What was saved at its last stop.
-    #[default]
-    LastStop,
-    /// What it had done by the last multiple of this since it began to run.
-    Periodic(Span),
-    /// All but so much: state is saved after the failure from replicas that live (just-in-time checkpointing, Gupta et al.,
-    /// EuroSys '24, section 3), so at most one mini-batch is lost.
-    JustInTime(Span),
-}
-
-impl Recovery {
-    /// How much of a run of `ran` is kept.
-    pub fn kept(&self, ran: Span) -> Span {
-        match *self {
-            Recovery::LastStop => Span::ZERO,
-            Recovery::Periodic(every) => Span(ran.0 - ran.0 % every.0.max(1)),
-            Recovery::JustInTime(lost) => ran.saturating_sub(lost),
-        }
-    }
-}
 
 /// A row of independent faults at a constant rate, and how long repairs take.
 #[derive(Clone, Copy, Debug, PartialEq)]
