@@ -1,5 +1,7 @@
 //! What can be typed. What it means is in `commands`.
 
+use crate::commands::exec::ExecArgs;
+use crate::commands::proxy::ProxyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policies::Span;
 use reports::TIMELINE_EVENTS_MAX;
@@ -43,6 +45,12 @@ pub enum Command {
     Trace(TraceCommand),
     /// List policies, placements, cost presets and trace formats with their parameters
     Policies(ListArgs),
+    /// Run an unmodified program on a proxied accelerator
+    Exec(ExecArgs),
+    /// List this machine's accelerators, with memory and state
+    Devices(ListArgs),
+    /// Serve one accelerator's workers (the other commands start this as needed)
+    Proxy(ProxyArgs),
 }
 
 /// How results are printed.

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(&args),
         Command::Trace(command) => commands::trace::run(&command),
         Command::Policies(args) => commands::policies::list(&args),
+        Command::Exec(args) => commands::exec::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
+        Command::Proxy(args) => commands::proxy::run(&args),
     };
     match result {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

@@ -104,7 +104,10 @@ mod tests {
     /// sleeps through the wake-up (loom would report a deadlock).
     #[test]
     fn no_wake_up_is_lost_and_no_message_is_torn() {
-        loom::model(|| {
+        let mut builder = loom::model::Builder::new();
+        // All interleavings with up to three pre-emptions: enough for every race of two threads over two words.
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
             let cursor = || Cursor(AtomicU64::new(0));
             let channel = Channel { tail: cursor(), head: cursor(), data: bell(), space: bell() };
             let queue = Arc::new(Queue { channel, slots: [UnsafeCell::new(0), UnsafeCell::new(0)] });

@@ -19,7 +19,7 @@ mod sync;
 
 pub use receiver::{Body, Interrupt, Message, Partial, Receiver};
 pub use region::{Direction, Layout, Region};
-pub use sender::Sender;
+pub use sender::{Sender, SpaceAwaited};
 
 /// Why a queue cannot go on.
 #[derive(Debug, thiserror::Error)]

@@ -85,10 +85,13 @@ impl Region {
         let fd = rustix::fs::open(&unfinished, flags, Mode::RUSR | Mode::WUSR).map_err(|e| problem(e.to_string()))?;
         let len = HEADER + layout.requests + layout.responses + layout.staging;
         ftruncate(&fd, len).map_err(|e| problem(e.to_string()))?;
-        let region = Region { base: map(&fd, len).map_err(|e| problem(e.to_string()))?, len, layout, path: path.into(), _lock: None };
+        let region =
+            Region { base: map(&fd, len).map_err(|e| problem(e.to_string()))?, len, layout, path: path.into(), _lock: None };
         // A full file system would be a SIGBUS later; asked for the pages now, the kernel answers with an error.
         region.populate(0, len - layout.staging).map_err(|e| {
-            problem(format!("{e}: the memory file system is too small for the queues; enlarge /dev/shm (--shm-size in containers)"))
+            problem(format!(
+                "{e}: the memory file system is too small for the queues; enlarge /dev/shm (--shm-size in containers)"
+            ))
         })?;
         // SAFETY: the range is this mapping. A fork's child must not speak on its parent's queue.
         let _ = unsafe { madvise(region.base.cast(), len as usize, Advice::LinuxDontFork) };
@@ -116,8 +119,13 @@ impl Region {
             return Err(problem(format!("{len} bytes long, expected at least {HEADER}")));
         }
         let base = map(&file, len).map_err(|e| problem(e.to_string()))?;
-        let mut region =
-            Region { base, len, layout: Layout { requests: 0, responses: 0, staging: 0 }, path: path.into(), _lock: Some(file) };
+        let mut region = Region {
+            base,
+            len,
+            layout: Layout { requests: 0, responses: 0, staging: 0 },
+            path: path.into(),
+            _lock: Some(file),
+        };
         let header = region.header();
         if header.magic.load(Ordering::Acquire) != MAGIC {
             return Err(problem("not a ring of this version".into()));
@@ -133,7 +141,8 @@ impl Region {
                 return Err(problem(format!("a part is {part} bytes, expected a multiple of {PAGE} up to {PART_MAX}")));
             }
         }
-        if layout.requests == 0 || layout.responses == 0 || HEADER + layout.requests + layout.responses + layout.staging != len {
+        if layout.requests == 0 || layout.responses == 0 || HEADER + layout.requests + layout.responses + layout.staging != len
+        {
             return Err(problem(format!("{len} bytes long, which its header does not add up to")));
         }
         region.layout = layout;
@@ -252,7 +261,14 @@ impl Drop for Region {
 fn map(fd: impl std::os::fd::AsFd, len: u64) -> rustix::io::Result<*mut u8> {
     // SAFETY: a fresh mapping at an address of the kernel's choice.
     let base = unsafe {
-        mmap(std::ptr::null_mut(), len as usize, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE, fd, 0)?
+        mmap(
+            std::ptr::null_mut(),
+            len as usize,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::NORESERVE,
+            fd,
+            0,
+        )?
     };
     Ok(base.cast())
 }

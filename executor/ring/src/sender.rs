@@ -18,6 +18,34 @@ pub struct Sender {
     head: u64,
 }
 
+/// Space that has not been given back yet.
+pub struct SpaceAwaited {
+    region: Arc<Region>,
+    direction: Direction,
+    head: u64,
+}
+
+impl SpaceAwaited {
+    /// Waits until the receiver has given some space back.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when `alive` says so.
+    pub fn wait(&self, alive: &dyn Fn() -> bool) -> Result<(), Error> {
+        let channel = self.region.channel(self.direction);
+        channel.data.ring();
+        let mut spin = Spin::start();
+        while channel.released() == self.head {
+            if !spin.again() {
+                channel.space.wait(Duration::from_millis(100), || channel.released() != self.head);
+                if channel.released() == self.head && !alive() {
+                    return Err(Error::Gone);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 // SAFETY: `base` points into the region, which the sender keeps mapped.
 unsafe impl Send for Sender {}
 
@@ -41,38 +69,34 @@ impl Sender {
     /// # Errors
     /// [`Error::Gone`] when `alive` says so, [`Error::Corrupt`] when the receiver's cursor cannot be.
     pub fn send(&mut self, head: &[u8], body: &[u8], wake: bool, alive: &dyn Fn() -> bool) -> Result<(), Error> {
-        let mut head = head;
-        let mut body = body;
-        loop {
-            let max = frame_max(self.capacity);
-            // A long head does not exist in practice; it travels as the beginning of several frames' heads all the same.
-            let head_now = head.len().min((max / 2) as usize);
-            let body_now = if head_now < head.len() { 0 } else { body.len().min(self.body_max(head_now)) };
-            let more = head_now < head.len() || body_now < body.len();
-            self.wait_for_space(Frame { head: head_now as u64, body: body_now as u64, more }, alive)?;
-            self.put(&head[..head_now], &body[..body_now], more, wake || more);
-            if !more {
-                return Ok(());
-            }
-            head = &head[head_now..];
-            body = &body[body_now..];
+        let (mut head, mut body) = (head, body);
+        while !self.send_some(&mut head, &mut body, wake)? {
+            self.wait_for_space(alive)?;
         }
+        Ok(())
     }
 
-    /// Sends a message of one frame if there is space for it now.
+    /// Sends as much of a message as fits now and takes it off `head` and `body`; true when that was all. What is left must be
+    /// the next thing sent.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the receiver's cursor cannot be.
-    pub fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Error> {
-        let frame = Frame { head: head.len() as u64, body: body.len() as u64, more: false };
-        if frame.size() > frame_max(self.capacity) {
-            return Ok(false);
+    pub fn send_some(&mut self, head: &mut &[u8], body: &mut &[u8], wake: bool) -> Result<bool, Error> {
+        loop {
+            let max = frame_max(self.capacity);
+            let head_now = head.len().min((max / 2) as usize);
+            let body_now = if head_now < head.len() { 0 } else { body.len().min(self.body_max(head_now)) };
+            let more = head_now < head.len() || body_now < body.len();
+            if !self.fits(Frame { head: head_now as u64, body: body_now as u64, more })? {
+                return Ok(false);
+            }
+            self.put(&head[..head_now], &body[..body_now], more, wake || more);
+            *head = &head[head_now..];
+            *body = &body[body_now..];
+            if !more {
+                return Ok(true);
+            }
         }
-        let fits = self.fits(frame)?;
-        if fits {
-            self.put(head, body, false, true);
-        }
-        Ok(fits)
     }
 
     /// Wakes the receiver if it sleeps with messages unread.
@@ -80,26 +104,17 @@ impl Sender {
         self.region.channel(self.direction).data.ring();
     }
 
-    fn wait_for_space(&mut self, frame: Frame, alive: &dyn Fn() -> bool) -> Result<(), Error> {
-        if self.fits(frame)? {
-            return Ok(());
-        }
-        let region = self.region.clone();
-        let channel = region.channel(self.direction);
-        channel.data.ring();
-        let mut spin = Spin::start();
-        loop {
-            let head = self.head;
-            if !spin.again() {
-                channel.space.wait(Duration::from_millis(100), || channel.released() != head);
-                if channel.released() == head && !alive() {
-                    return Err(Error::Gone);
-                }
-            }
-            if self.fits(frame)? {
-                return Ok(());
-            }
-        }
+    /// Waits until the receiver has given some space back.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when `alive` says so.
+    pub fn wait_for_space(&mut self, alive: &dyn Fn() -> bool) -> Result<(), Error> {
+        self.space().wait(alive)
+    }
+
+    /// The same wait, for who must not keep the sender meanwhile.
+    pub fn space(&self) -> SpaceAwaited {
+        SpaceAwaited { region: self.region.clone(), direction: self.direction, head: self.head }
     }
 
     /// Whether the frame fits, with the unused end of the queue that it may have to skip.

@@ -15,7 +15,8 @@ mod real {
     impl Word {
         /// Sleeps until the word is not `seen`, somebody wakes it, or the time is over; may also return for no reason.
         pub(crate) fn wait(&self, seen: u32, timeout: Duration) {
-            let timeout = rustix::thread::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+            let timeout =
+                rustix::thread::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
             // Every outcome (woken, changed, timed out, signal) means the same to the caller: look again.
             let _ = rustix::thread::futex::wait(&self.0, rustix::thread::futex::Flags::empty(), seen, Some(&timeout));
         }

@@ -20,6 +20,10 @@ fn always() -> bool {
     true
 }
 
+fn try_send(sender: &mut Sender, byte: u8) -> bool {
+    sender.send_some(&mut &[byte][..], &mut &[byte; 400][..], true).unwrap()
+}
+
 #[test]
 fn messages_of_all_lengths_arrive_whole_and_in_order() {
     let (_folder, worker, proxy) = pair(SMALL);
@@ -48,16 +52,16 @@ fn space_goes_back_in_order_when_loans_end_out_of_order() {
     let mut receiver = Receiver::new(proxy, Direction::Requests, 1 << 20);
     let mut bodies: Vec<Body> = Vec::new();
     let mut sent = 0;
-    while sender.try_send(&[sent], &[sent; 400]).unwrap() {
+    while try_send(&mut sender, sent) {
         bodies.push(receiver.try_recv().unwrap().unwrap().body);
         sent += 1;
     }
     assert!(sent >= 8, "{sent} bodies fitted");
     // Not the oldest: no space yet.
     bodies.remove(1);
-    assert!(!sender.try_send(&[0], &[0; 400]).unwrap());
+    assert!(!try_send(&mut sender, 0));
     bodies.remove(0);
-    assert!(sender.try_send(&[0], &[0; 400]).unwrap());
+    assert!(try_send(&mut sender, 0));
     assert!(bodies.iter().enumerate().all(|(i, body)| body.to_vec() == vec![i as u8 + 2; 400]));
 }
 
