@@ -29,6 +29,11 @@ fn main() -> ExitCode {
         Command::Exec(args) => commands::exec::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Proxy(args) => commands::proxy::run(&args),
+        Command::Checkpoint(args) => commands::checkpoint::save(&args),
+        Command::Restore(args) => commands::checkpoint::load(&args),
+        Command::Pause(args) => commands::checkpoint::pause(&args),
+        Command::Resume(args) => commands::checkpoint::resume(&args),
+        Command::Migrate(args) => commands::checkpoint::migrate(&args),
     };
     match result {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! What the commands do, a file each.
 
+pub mod checkpoint;
 pub mod devices;
 pub mod exec;
 pub mod explain;

@@ -48,7 +48,7 @@ impl Answers {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What could not be sent yet, for a checkpoint. Call it after `stop`.
+    /// What could not be sent yet, for a checkpoint: complete while the worker stands still and the device has nothing to do.
     pub(crate) fn unsent(&self) -> Vec<Unsent> {
         self.lock().waiting.iter().cloned().collect()
     }

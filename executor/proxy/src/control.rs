@@ -13,21 +13,23 @@ pub enum Order {
     Attach(PathBuf),
     /// Stop serving the job, and free all that it holds.
     Detach(PathBuf),
-    /// Write the device state of a job whose processes stand still, then stop serving it.
+    /// Write the device state of a job whose processes stand still, its rings among it.
     Save {
         /// The job's folder.
         job: PathBuf,
-        /// Where to: a checkpoint's folder.
+        /// Where to: a folder of its own.
         to: PathBuf,
-        /// Go on serving it afterwards.
-        keep: bool,
+        /// Where contents go.
+        chunks: PathBuf,
     },
     /// Make a job's device state again and serve its rings.
     Load {
         /// The job's folder, with its rings back in place.
         job: PathBuf,
-        /// A checkpoint's folder.
+        /// Where it was saved.
         from: PathBuf,
+        /// Where contents are.
+        chunks: PathBuf,
     },
     /// Look for the processes of a job's rings again: they were made anew.
     Rewatch(PathBuf),

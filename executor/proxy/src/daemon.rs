@@ -2,7 +2,9 @@
 
 use crate::backend::Backend;
 use crate::control::{Order, Report};
+use crate::image::Image;
 use crate::session::{After, Remote, Session};
+use crate::store::{Store, write_whole};
 use ring::Region;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, flock, inotify};
@@ -86,7 +88,12 @@ impl Daemon {
             }
             Order::Status => Ok(self.status()),
             Order::Stop => Ok(Report::default()),
-            Order::Save { .. } | Order::Load { .. } | Order::Rewatch(_) => Err(io::Error::other("not an order for this proxy")),
+            Order::Save { job, to, chunks } => self.save(&job, &to, &chunks),
+            Order::Load { job, from, chunks } => self.load(&job, &from, &chunks).map(|()| Report::default()),
+            Order::Rewatch(job) => {
+                self.rewatch(&job);
+                Ok(Report::default())
+            }
         }
     }
 
@@ -123,6 +130,60 @@ impl Daemon {
                 return;
             }
             self.scan(folder);
+        }
+    }
+
+    /// Saves all workers of a job, each by its own thread.
+    fn save(&self, folder: &Path, to: &Path, chunks: &Path) -> io::Result<Report> {
+        let store = Store::open(chunks)?;
+        let remotes: Vec<(PathBuf, Remote)> = match self.jobs().get(folder) {
+            Some(job) => job.workers.iter().map(|(path, worker)| (path.clone(), worker.remote.clone())).collect(),
+            None => return Err(io::Error::other("no such job on this device")),
+        };
+        let mut report = Report { workers: remotes.len(), ..Report::default() };
+        for (path, remote) in remotes {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            let (ring_to, image_to) = (to.join(&name), to.join(&name).with_extension("image"));
+            let (sender, result) = mpsc::channel();
+            let store = store.clone();
+            remote.run(Box::new(move |session| {
+                let _ = sender.send(session.save(&store, &ring_to));
+                After::Continue
+            }));
+            let (image, cost) =
+                result.recv().map_err(|_| io::Error::other("a worker ended meanwhile"))?.map_err(io::Error::other)?;
+            let bytes = postcard::to_stdvec(&image).map_err(io::Error::other)?;
+            write_whole(&image_to, &bytes)?;
+            report.bytes += cost.stored.bytes;
+            report.new_bytes += cost.stored.new_bytes;
+            report.drain_s += cost.drain_s;
+            report.state_s += cost.save_s;
+        }
+        Ok(report)
+    }
+
+    /// Makes a job's sessions again, then serves it like any other. Its processes are found by [`Daemon::rewatch`].
+    fn load(self: Arc<Daemon>, folder: &Path, from: &Path, chunks: &Path) -> io::Result<()> {
+        let store = Store::open(chunks)?;
+        let mut workers = BTreeMap::new();
+        for image in read_images(from)? {
+            let path = folder.join(&image.ring);
+            let region = Region::open(&path).map_err(io::Error::other)?;
+            let session = Session::load(image, &store, region, (self.open)()).map_err(io::Error::other)?;
+            workers.insert(path.clone(), self.clone().start(session, folder, &path));
+        }
+        self.jobs().insert(folder.to_owned(), Job { workers, watch: None });
+        self.attach(folder)
+    }
+
+    /// Finds the processes of a job's rings by what they have mapped: their numbers are not those that the rings tell.
+    fn rewatch(&self, folder: &Path) {
+        if let Some(job) = self.jobs().get(folder) {
+            for (path, worker) in &job.workers {
+                for pid in processes_with(path) {
+                    watch_process(pid, worker.remote.clone());
+                }
+            }
         }
     }
 
@@ -199,6 +260,34 @@ impl Daemon {
         let _ = std::fs::remove_file(&self.socket);
         std::process::exit(0);
     }
+}
+
+/// The images of a saved job's sessions.
+///
+/// # Errors
+/// They are missing or damaged.
+pub fn read_images(folder: &Path) -> io::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "image") {
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
+            images.push(postcard::from_bytes(&std::fs::read(&path)?).map_err(damaged)?);
+        }
+    }
+    Ok(images)
+}
+
+/// Processes that have a file mapped.
+fn processes_with(path: &Path) -> Vec<u32> {
+    let name = path.to_string_lossy().into_owned();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let own = std::process::id();
+    pids.filter(|pid| {
+        *pid != own && std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&name))
+    })
+    .collect()
 }
 
 /// Ends a session when its process is gone.

@@ -24,6 +24,8 @@ pub struct Job {
     pub program: Vec<String>,
     /// The program's process.
     pub pid: i32,
+    /// A process in whose process namespace it is, once it has been restored.
+    pub namespace: Option<i32>,
 }
 
 impl Job {

@@ -6,17 +6,23 @@
 
 mod answers;
 mod backend;
+pub mod checkpoint;
 pub mod control;
+pub mod criu;
 mod daemon;
 pub mod device;
 mod held;
+mod image;
 pub mod job;
 mod journal;
 pub mod opencl;
 pub mod place;
 mod session;
+pub mod store;
+pub mod tree;
 
 pub use answers::Reply;
 pub use backend::{Backend, DeviceError, Memory, Outcome, PastEvent};
-pub use daemon::{Daemon, Open};
+pub use daemon::{Daemon, Open, read_images};
+pub use image::{Cost, Image, ImageError};
 pub use session::{After, Remote, Session, Task};

@@ -6,8 +6,7 @@ use crate::held::Held;
 use crate::journal::{Journal, launched};
 use ring::{Body, Direction, Error, Interrupt, Partial, Receiver, Region, Sender};
 use rustc_hash::FxHashSet;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use wire::{Call, Id, Op, Request};
 
 /// The longest message that a worker may send in pieces: program binaries and images, not buffers.
@@ -23,6 +22,8 @@ pub struct Session {
     pub(crate) held: Held,
     /// Ids in use: a worker that makes an object under a name that it has used would confuse a restore.
     live: FxHashSet<Id>,
+    /// Reads that were complete at a checkpoint and of which the worker has not been told.
+    untold: Arc<Mutex<Vec<u64>>>,
 }
 
 /// Something for a session's own thread to do between two messages.
@@ -56,17 +57,30 @@ impl Remote {
 impl Session {
     /// Takes the ring up where it stands.
     pub fn new(region: Region, backend: Box<dyn Backend>) -> Session {
-        Session::resume(region, backend, None, Vec::new())
+        Session::resume(region, backend, None, Vec::new(), Vec::new())
     }
 
-    pub(crate) fn resume(region: Region, backend: Box<dyn Backend>, partial: Option<Partial>, unsent: Vec<Unsent>) -> Session {
+    /// Takes the ring up with what a checkpoint knows beside it.
+    pub(crate) fn resume(
+        region: Region,
+        backend: Box<dyn Backend>,
+        partial: Option<Partial>,
+        unsent: Vec<Unsent>,
+        untold: Vec<u64>,
+    ) -> Session {
         let region = Arc::new(region);
         let mut receiver = Receiver::new(region.clone(), Direction::Requests, BODY_MAX);
         receiver.set_partial(partial);
         let answers = Answers::start(Sender::new(region.clone(), Direction::Responses), unsent);
-        answers.set_probe(backend.finished_reads());
+        let untold = Arc::new(Mutex::new(untold));
+        let (carried, finished) = (untold.clone(), backend.finished_reads());
+        answers.set_probe(Box::new(move || {
+            let mut reads = std::mem::take(&mut *carried.lock().unwrap_or_else(PoisonError::into_inner));
+            reads.extend(finished());
+            reads
+        }));
         let (journal, held, live) = (Journal::default(), Held::default(), FxHashSet::default());
-        Session { region, receiver, answers, backend, journal, held, live }
+        Session { region, receiver, answers, backend, journal, held, live, untold }
     }
 
     /// Tells the worker that it is served, and serves it until it or a task ends it. Returns why.
@@ -152,10 +166,10 @@ impl Session {
         let kept = if Journal::keeps_body(&call.request) { body.to_vec() } else { Vec::new() };
         let outcome = self.backend.execute(&call.request, body, &self.region, &reply);
         // A build that failed is state, too: the program can ask for its log.
-        if matches!(outcome, Outcome::Later | Outcome::Now(0, _)) || matches!(call.request, Request::Build { .. }) {
-            self.held.observe(&call.request);
-            self.note_ids(&call.request);
-            self.journal.record(&call.request, kept);
+        if matches!(outcome, Outcome::Later | Outcome::Now(0, _))
+            || matches!(call.request, Request::Build { .. } | Request::Compile { .. })
+        {
+            self.note(&call.request, kept);
         }
         if let Outcome::Now(code, data) = outcome {
             reply.send(code, &data);
@@ -187,10 +201,33 @@ impl Session {
         &self.region
     }
 
-    /// For a checkpoint: ends the sending thread and tells what is on the way in each direction.
+    /// For a checkpoint, when the worker stands still and the device has nothing to do: what is on the way in each direction.
     pub(crate) fn in_flight(&self) -> (Option<Partial>, Vec<Unsent>) {
-        self.answers.stop();
         (self.receiver.partial().cloned(), self.answers.unsent())
+    }
+
+    /// Reads that are complete and of which the worker has not been told. They will be told with the next answer.
+    pub(crate) fn untold_reads(&self) -> Vec<u64> {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.extend((self.backend.finished_reads())());
+        untold.clone()
+    }
+
+    /// Carries a request of a checkpoint out again. OpenCL's error code.
+    pub(crate) fn replay(&mut self, request: &Request, body: Vec<u8>) -> i32 {
+        let kept = if Journal::keeps_body(request) { body.clone() } else { Vec::new() };
+        let outcome = self.backend.execute(request, Body::Heap(body), &self.region, &Reply::new(0, self.answers.clone()));
+        let code = if let Outcome::Now(code, _) = outcome { code } else { 0 };
+        if code == 0 || matches!(request, Request::Build { .. } | Request::Compile { .. }) {
+            self.note(request, kept);
+        }
+        code
+    }
+
+    fn note(&mut self, request: &Request, body: Vec<u8>) {
+        self.held.observe(request);
+        self.note_ids(request);
+        self.journal.record(request, body);
     }
 }
 
