@@ -198,7 +198,8 @@ fn restore_file(saved: &SavedFile, store: &Store) -> io::Result<()> {
     file.set_len(saved.len)
 }
 
-/// Copies what is in a job's folder, but not its rings: the proxy copies those while nothing moves.
+/// Copies what is in a job's folder, but not its rings, which the proxy copies while nothing moves, and not its description,
+/// which would tell a process that is not there yet.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -206,7 +207,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         if entry.file_type()?.is_dir() {
             copy_folder(&path, &target)?;
-        } else if path.extension().is_none_or(|ending| ending != "ring") {
+        } else if path.extension().is_none_or(|ending| ending != "ring") && entry.file_name() != "job.json" {
             fs::copy(&path, &target)?;
         }
     }

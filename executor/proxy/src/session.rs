@@ -7,7 +7,7 @@ use crate::journal::{Journal, launched};
 use ring::{Body, Direction, Error, Interrupt, Partial, Receiver, Region, Sender};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use wire::{Call, Id, Op, Request};
+use wire::{Call, Id, Op, Request, When};
 
 /// The longest message that a worker may send in pieces: program binaries and images, not buffers.
 const BODY_MAX: u64 = 1 << 32;
@@ -145,6 +145,11 @@ impl Session {
         }
         if let (Some(kernel), Request::Enqueue { op: Op::Kernel { args, .. }, .. }) = (kernel, &mut call.request) {
             *args = self.journal.args(kernel);
+        }
+        // The program must go on, or it could never set its event. Should the command turn out wrong, its event will say so.
+        if matches!(call.request, Request::Enqueue { when: When::Queued, .. }) {
+            self.reply(&call).send(0, &[]);
+            call.number = 0;
         }
         self.held.hold(call, body.into_vec());
     }
