@@ -155,7 +155,12 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn ended(output: &Output) {
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn finished(child: Child) {
@@ -178,7 +183,7 @@ const DIFFERENT: [&str; 11] = [
     "Out-of-order execution                        No",
     "Profiling                                     No",
     "Run native kernels",
-    "Unified Shared Memory",
+    " USM ",
 ];
 
 #[test]
@@ -283,7 +288,8 @@ fn a_killed_proxy_is_a_lost_device_and_a_killed_worker_leaves_nothing() {
         child
     };
     let child = start();
-    let job: proxy::job::Job = serde_json::from_slice(&fs::read(site.path("runtime/jobs").join(site.job()).join("job.json")).unwrap()).unwrap();
+    let job: proxy::job::Job =
+        serde_json::from_slice(&fs::read(site.path("runtime/jobs").join(site.job()).join("job.json")).unwrap()).unwrap();
     ended(&Command::new("kill").args(["-KILL", &job.pid.to_string()]).output().unwrap());
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(137));
     let socket = site.path("runtime").join(format!("{}.socket", job.device));

@@ -13,7 +13,7 @@ if [ -x "$folder/sbin/criu" ] && "$folder/sbin/criu" --version >/dev/null 2>&1; 
 fi
 fail() { echo "install-criu: $*" >&2; exit 2; }
 command -v apt-get >/dev/null || fail "needs apt-get; install CRIU 4.1 or later and name it in ORRERY_CRIU"
-command -v patchelf >/dev/null || apt-get install -y -qq patchelf >/dev/null || fail "needs patchelf"
+command -v patchelf >/dev/null || { apt-get update -qq && apt-get install -y -qq patchelf >/dev/null; } || fail "needs patchelf"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

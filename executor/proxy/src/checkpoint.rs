@@ -70,6 +70,7 @@ pub struct Costs {
 /// # Errors
 /// What could not be stopped, saved or written.
 pub fn save(job: &Job, folder: &Path, keep: bool) -> io::Result<Costs> {
+    let _busy = job.lock()?;
     let began = Instant::now();
     let pids = tree::stop(job.pid)?;
     let stop_s = began.elapsed().as_secs_f64();
@@ -312,9 +313,10 @@ fn wake(own: &Path, job: &mut Job, inner_pid: i32, outside: &[Outside]) -> io::R
     });
     job.pid = root.ok_or_else(|| io::Error::other("the restored process cannot be found"))?;
     job.namespace = Some(init);
-    job.note()?;
     give(&place::socket(&job.device)?, &Order::Rewatch(job.folder()?))?;
     tree::signal_all(job.pid, Signal::CONT);
+    // Last: from now on other commands find it, and may stop it again.
+    job.note()?;
     Ok(Restored { job: job.clone(), keeper })
 }
 
@@ -327,6 +329,7 @@ fn first_child(pid: i32) -> Option<i32> {
 /// # Errors
 /// The other device refuses; then the job goes on where it was.
 pub fn migrate(job: &mut Job, device: &str, start: &dyn Fn(&str) -> Vec<String>) -> io::Result<Costs> {
+    let _busy = job.lock()?;
     let began = Instant::now();
     tree::stop(job.pid)?;
     let stop_s = began.elapsed().as_secs_f64();
@@ -386,6 +389,7 @@ fn move_state(
 /// # Errors
 /// One does not stop.
 pub fn pause(job: &Job) -> io::Result<()> {
+    let _busy = job.lock()?;
     tree::stop(job.pid).map(drop)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::control::{self, Order, Report};
 use crate::place;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -57,6 +58,17 @@ impl Job {
             entries.filter_map(|entry| serde_json::from_slice(&fs::read(entry.path().join("job.json")).ok()?).ok()).collect();
         jobs.sort_by(|a, b| a.name.cmp(&b.name));
         jobs
+    }
+
+    /// Keeps other commands from stopping or moving it meanwhile.
+    ///
+    /// # Errors
+    /// One is at it.
+    pub fn lock(&self) -> io::Result<fs::File> {
+        let file = fs::File::create(self.folder()?.join("busy"))?;
+        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        taken.map_err(|_| io::Error::other(format!("another command is at work on job {}; try again", self.name)))?;
+        Ok(file)
     }
 
     /// Writes it down, so that other commands find it.

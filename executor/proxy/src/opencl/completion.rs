@@ -123,8 +123,8 @@ struct Completion {
 }
 
 impl Completion {
-    fn over(self: Box<Completion>, status: i32) {
-        let Completion { api, event, waiter, body, outstanding } = *self;
+    fn over(self, status: i32) {
+        let Completion { api, event, waiter, body, outstanding } = self;
         drop(body);
         if let Some(waiter) = waiter {
             waiter.one_over(status);
