@@ -4,6 +4,7 @@ use ring::{Error, Sender};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use wire::Answer;
 
 /// Takes answers from any thread, the device runtime's own among them, and never makes it wait: what does not fit into the
@@ -12,6 +13,7 @@ pub(crate) struct Answers {
     state: Mutex<State>,
     late: Condvar,
     stop: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Which reads are complete, asked when something is answered.
     probe: Mutex<Option<Box<dyn Fn() -> Vec<u64> + Send>>>,
 }
@@ -29,9 +31,15 @@ impl Answers {
     /// Starts the sending thread. `unsent`: answers that a checkpoint carried over.
     pub(crate) fn start(sender: Sender, unsent: Vec<Unsent>) -> Arc<Answers> {
         let state = Mutex::new(State { sender, waiting: unsent.into() });
-        let answers = Arc::new(Answers { state, late: Condvar::new(), stop: AtomicBool::new(false), probe: Mutex::new(None) });
-        let thread = answers.clone();
-        std::thread::spawn(move || thread.send_late());
+        let answers = Arc::new(Answers {
+            state,
+            late: Condvar::new(),
+            stop: AtomicBool::new(false),
+            thread: Mutex::default(),
+            probe: Mutex::new(None),
+        });
+        let late = answers.clone();
+        *answers.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::spawn(move || late.send_late()));
         answers
     }
 
@@ -43,8 +51,12 @@ impl Answers {
     /// Ends the sending thread. Nothing is sent any more.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
-        let _state = self.lock();
+        drop(self.lock());
         self.late.notify_all();
+        // It holds the ring, which must be free for another proxy when this returns.
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

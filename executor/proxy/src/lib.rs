@@ -18,6 +18,7 @@ mod journal;
 pub mod opencl;
 pub mod place;
 mod session;
+pub mod simulated;
 pub mod store;
 pub mod tree;
 

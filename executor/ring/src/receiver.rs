@@ -6,7 +6,7 @@ use crate::region::{Direction, Region};
 use crate::sync::{AtomicU64, Ordering};
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long to look before going to sleep. Longer would win nothing and take the processor from the other side.
@@ -162,7 +162,8 @@ pub struct Partial {
 #[derive(Clone)]
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
-    region: Arc<Region>,
+    /// It must not keep the region, and with it the lock that says that its proxy lives.
+    region: Weak<Region>,
     direction: Direction,
 }
 
@@ -170,8 +171,10 @@ impl Interrupt {
     /// Makes `recv` return [`Error::Interrupted`] until `clear`.
     pub fn raise(&self) {
         self.flag.store(true, Ordering::SeqCst);
-        self.region.channel(self.direction).data.ring_always();
-        self.region.channel(self.direction).space.ring_always();
+        if let Some(region) = self.region.upgrade() {
+            region.channel(self.direction).data.ring_always();
+            region.channel(self.direction).space.ring_always();
+        }
     }
 
     /// Takes it back.
@@ -204,7 +207,7 @@ impl Receiver {
     pub fn new(region: Arc<Region>, direction: Direction, body_max: u64) -> Receiver {
         let (base, capacity) = region.bytes(direction);
         let cursor = region.channel(direction).released();
-        let interrupt = Interrupt { flag: Arc::default(), region: region.clone(), direction };
+        let interrupt = Interrupt { flag: Arc::default(), region: Arc::downgrade(&region), direction };
         let space = Arc::new(Space { region, direction, read: Mutex::default() });
         Receiver { space, base, capacity, cursor, partial: None, body_max, interrupt }
     }

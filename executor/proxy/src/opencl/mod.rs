@@ -15,7 +15,7 @@ use completion::{Outstanding, Reads};
 use raw::{Contents, Handle, Mem, Object, call, check, query, word};
 use ring::{Body, Region};
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wire::{DEVICE, Id, Request, cl};
 
 /// Bytes that a checkpoint reads from a buffer at a time.
@@ -51,11 +51,15 @@ impl Runtime {
     /// # Errors
     /// A sentence that says what to install.
     pub fn load() -> Result<Runtime, String> {
-        Ok(Runtime { api: Arc::new(Api::load()?) })
+        // Once: runtimes do not take it well to be initialised from two threads, or to be unloaded.
+        static LOADED: OnceLock<Result<Runtime, String>> = OnceLock::new();
+        LOADED.get_or_init(|| Ok(Runtime { api: Arc::new(Api::load()?) })).clone()
     }
 
     /// All devices of all platforms, in the runtime's order.
     pub fn devices(&self) -> Vec<Device> {
+        static LISTING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = LISTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut devices = Vec::new();
         let list = |ask: &dyn Fn(u32, *mut Handle, *mut u32) -> Result<i32, i32>| {
             let mut count = 0;
