@@ -31,7 +31,7 @@ impl Kind for Device {
 
 /// Extensions that add functions which cannot be forwarded, or are not: the program must not think that they are there.
 /// Those that only change the kernel language pass.
-const WITHHELD: [&str; 30] = [
+const WITHHELD: [&str; 31] = [
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_mutable_dispatch",
     "cl_khr_command_buffer_multi_device",
@@ -47,6 +47,7 @@ const WITHHELD: [&str; 30] = [
     "cl_khr_external_memory",
     "cl_khr_terminate_context",
     "cl_khr_subgroup_named_barrier",
+    "cl_khr_suggested_local_work_size",
     "cl_ext_device_fission",
     "cl_ext_migrate_memobject",
     "cl_ext_buffer_device_address",

@@ -1,6 +1,6 @@
 """Trains a small network on handwritten digits with OpenCL: an ordinary program that knows of no proxy.
 
-Usage: train.py LOSSES [STEPS] [--binary FILE] [--save-binary FILE] [--pause S]
+Usage: train.py LOSSES [STEPS] [--batch N] [--hidden N] [--binary FILE] [--save-binary FILE] [--pause S] [--times FILE]
 
 Writes a line per step to LOSSES: the step, the loss's bits, and at the end a digest of all parameters. Two queues, a thread
 that loads batches, momentum, dropout from a counter-based generator on the device. Every sum has a fixed order, so that the
@@ -71,17 +71,17 @@ __kernel void update(__global const float *in, __global const float *delta, __gl
 }
 """
 
-BATCH, HIDDEN, CLASSES, INPUTS = 64, 64, 10, 64
+CLASSES, INPUTS = 10, 64
 KEEP, RATE, MOMENTUM, SEED = 0.8, 0.1, 0.9, 12345
 
 
-def batches(steps, out):
+def batches(steps, rows_wanted, out):
     """Loads batches in a thread of its own, as data loaders do."""
     digits = load_digits()
     images, labels = (digits.data / 16.0).astype(np.float32), digits.target.astype(np.int32)
     order = np.random.Generator(np.random.PCG64(7))
     for _ in range(steps):
-        rows = order.integers(0, len(images), BATCH)
+        rows = order.integers(0, len(images), rows_wanted)
         out.put((np.ascontiguousarray(images[rows]), np.ascontiguousarray(labels[rows])))
 
 
@@ -103,8 +103,11 @@ def main():
     parser.add_argument("--binary")
     parser.add_argument("--save-binary")
     parser.add_argument("--pause", type=float, default=0)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--times", help="write seconds a step here")
     args = parser.parse_args()
+    BATCH, HIDDEN = args.batch, args.hidden
 
     platform = cl.get_platforms()[0]
     context = cl.Context(platform.get_devices()[:1])
@@ -130,7 +133,7 @@ def main():
     )
     host = np.empty(BATCH, np.float32)
     loaded = queue.Queue(4)
-    threading.Thread(target=batches, args=(args.steps, loaded), daemon=True).start()
+    threading.Thread(target=batches, args=(args.steps, BATCH, loaded), daemon=True).start()
     i32, u32, f32 = np.int32, np.uint32, np.float32
     times = []
     with open(args.losses, "w") as log:
