@@ -1,7 +1,7 @@
 //! Giving commands to a queue.
 
 use crate::c::{Handle, Result, code, list, put, triple};
-use crate::event::{Event, waits};
+use crate::event::{Event, expect, waits};
 use crate::link::link;
 use crate::memory::Mem;
 use crate::object::{Object, borrow, into_handle, share};
@@ -49,7 +49,11 @@ pub(crate) fn enqueue(command: Command<'_>, body: &[u8], (count, list, out): Eve
 pub(crate) fn new_event(queue: &Object<Queue>, id: Id, kind: u32, complete: bool) -> Result<Handle> {
     let queue = share::<Queue>(queue.handle())?;
     let status = AtomicI32::new(if complete { cl::COMPLETE } else { cl::QUEUED });
-    Ok(into_handle(Object::new(id, Event { context: queue.data.context.clone(), queue: Some(queue), kind, status })))
+    let event = Object::new(id, Event { context: queue.data.context.clone(), queue: Some(queue), kind, status });
+    if !complete {
+        expect(&event);
+    }
+    Ok(into_handle(event))
 }
 
 /// Gives a command to its queue, under a name for its event (0: none).

@@ -5,8 +5,10 @@ use crate::context::{Context, ask};
 use crate::link::link;
 use crate::object::{Kind, Object, Ref, borrow, count, into_handle, release, retain, share};
 use crate::queue::Queue;
+use rustc_hash::FxHashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use wire::{Id, Info, Request, cl};
 
 type Notify = extern "C" fn(Handle, i32, *mut c_void);
@@ -25,6 +27,29 @@ pub(crate) struct Event {
 impl Kind for Event {
     const TAG: u32 = 0x0DE0_0008;
     const INVALID: i32 = cl::INVALID_EVENT;
+
+    fn given_up(&self, id: Id) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// Commands' events whose end is not known, so that the proxy can tell it without being asked.
+static OPEN: LazyLock<Mutex<FxHashMap<Id, Weak<Object<Event>>>>> = LazyLock::new(Mutex::default);
+
+/// An event that the proxy will tell of.
+pub(crate) fn expect(event: &Ref<Event>) {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner).insert(event.id, Arc::downgrade(event));
+}
+
+/// The proxy has told that these are over.
+pub(crate) fn told(events: &[(Id, i32)]) {
+    for (id, status) in events {
+        let event = OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        // Without the lock: this may be the event's last reference.
+        if let Some(event) = event.and_then(|event| event.upgrade()) {
+            event.note(*status);
+        }
+    }
 }
 
 impl Object<Event> {

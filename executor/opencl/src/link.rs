@@ -223,12 +223,13 @@ impl Link {
     }
 
     fn take_in(&self, message: Message) -> Result<(u64, i32, Vec<u8>)> {
-        let Answer { number, code, reads } = wire::decode(&message.head).map_err(|malformed| {
+        let Answer { number, code, reads, events } = wire::decode(&message.head).map_err(|malformed| {
             self.lose(&Error::Corrupt { what: "answer", got: message.head.len() as u64, expected: malformed.to_string() })
         })?;
         for ticket in reads {
             self.hand_out(ticket);
         }
+        crate::event::told(&events);
         Ok((number, code, message.body.into_vec()))
     }
 

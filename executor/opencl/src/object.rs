@@ -31,6 +31,9 @@ pub(crate) trait Kind: Sized + 'static {
     /// Whether a kernel's argument can be one.
     const ARGUMENT: bool = false;
 
+    /// What is to be done before the proxy is told that it is given up.
+    fn given_up(&self, _id: Id) {}
+
     /// What is to be done when it is given up, after the proxy was told.
     fn ended(&mut self, _handle: Handle) {}
 }
@@ -66,6 +69,7 @@ impl<T: Kind> Drop for Object<T> {
         if T::ARGUMENT {
             ARGUMENTS.write().unwrap_or_else(PoisonError::into_inner).remove(&(handle as usize));
         }
+        self.data.given_up(self.id);
         if self.id >= FIRST
             && let Ok(link) = link()
         {

@@ -1,5 +1,6 @@
 //! The way back to the worker.
 
+use crate::backend::News;
 use ring::{Error, Sender};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,8 @@ pub(crate) struct Answers {
     late: Condvar,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Which reads are complete, asked when something is answered.
-    probe: Mutex<Option<Box<dyn Fn() -> Vec<u64> + Send>>>,
+    /// What has ended, asked when something is answered.
+    probe: Mutex<Option<Box<dyn Fn() -> News + Send>>>,
 }
 
 struct State {
@@ -43,8 +44,8 @@ impl Answers {
         answers
     }
 
-    /// Who is asked which reads are complete.
-    pub(crate) fn set_probe(&self, probe: Box<dyn Fn() -> Vec<u64> + Send>) {
+    /// Who is asked what has ended.
+    pub(crate) fn set_probe(&self, probe: Box<dyn Fn() -> News + Send>) {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
     }
 
@@ -66,9 +67,10 @@ impl Answers {
     }
 
     fn send(&self, number: u64, code: i32, data: &[u8]) {
-        let reads = self.probe.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(Vec::new, |probe| probe());
+        let News { reads, events } =
+            self.probe.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(News::default, |probe| probe());
         let mut head = Vec::with_capacity(16);
-        wire::encode(&Answer { number, code, reads }, &mut head);
+        wire::encode(&Answer { number, code, reads, events }, &mut head);
         let mut state = self.lock();
         if state.waiting.is_empty() && !self.stop.load(Ordering::SeqCst) {
             let (mut head, mut body) = (&head[..], data);

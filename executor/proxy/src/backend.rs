@@ -36,6 +36,15 @@ pub struct PastEvent {
     pub times: Vec<u64>,
 }
 
+/// What has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Tickets of reads, each told once.
+    pub reads: Vec<u64>,
+    /// Events and their status, as far as it costs little to know; a program that asks for others is answered.
+    pub events: Vec<(Id, i32)>,
+}
+
 /// A device failure that no single request can be blamed for.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: the device's runtime says {code}")]
@@ -59,8 +68,8 @@ pub trait Backend: Send {
     /// whose bounds the backend checks.
     fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome;
 
-    /// Tickets of reads that have become complete, each once. Asked from any thread.
-    fn finished_reads(&self) -> Box<dyn Fn() -> Vec<u64> + Send>;
+    /// What has ended since it was asked last. Asked from any thread, with every answer.
+    fn news(&self) -> Box<dyn Fn() -> News + Send>;
 
     /// Finishes all that was given to the device, and all answers to it.
     ///

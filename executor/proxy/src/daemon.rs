@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Daemon {
     socket: PathBuf,
     linger: Option<Duration>,
     jobs: Mutex<BTreeMap<PathBuf, Job>>,
+    /// Orders begun and ended: a proxy does not retire in the middle of one, nor soon after it.
+    orders: (AtomicU64, AtomicU64),
 }
 
 #[derive(Default)]
@@ -52,7 +55,8 @@ impl Daemon {
             .map_err(|_| io::Error::other("another proxy serves this device"))?;
         let _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket)?;
-        let daemon = Arc::new(Daemon { open, socket: socket.into(), linger, jobs: Mutex::default() });
+        let daemon =
+            Arc::new(Daemon { open, socket: socket.into(), linger, jobs: Mutex::default(), orders: Default::default() });
         daemon.clone().retire_if_idle();
         for stream in listener.incoming() {
             let daemon = daemon.clone();
@@ -62,6 +66,14 @@ impl Daemon {
     }
 
     fn converse(self: Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
+        self.orders.0.fetch_add(1, Ordering::SeqCst);
+        let result = self.clone().answer(stream);
+        self.orders.1.fetch_add(1, Ordering::SeqCst);
+        self.retire_if_idle();
+        result
+    }
+
+    fn answer(self: Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
         let mut line = String::new();
         BufReader::new(stream.try_clone()?).read_line(&mut line)?;
         let stop = matches!(serde_json::from_str(&line), Ok(Order::Stop));
@@ -75,7 +87,6 @@ impl Daemon {
         if stop {
             self.end();
         }
-        self.retire_if_idle();
         written
     }
 
@@ -239,13 +250,15 @@ impl Daemon {
         }
     }
 
-    /// Looks again after a while, and ends if there is still nothing to do.
+    /// Looks again after a while, and ends if nothing was asked for meanwhile and there is no job.
     fn retire_if_idle(self: Arc<Daemon>) {
         let Some(linger) = self.linger else { return };
         if self.jobs().is_empty() {
+            let begun = self.orders.0.load(Ordering::SeqCst);
             std::thread::spawn(move || {
                 std::thread::sleep(linger);
-                if self.jobs().is_empty() {
+                let still = self.orders.0.load(Ordering::SeqCst) == begun && self.orders.1.load(Ordering::SeqCst) == begun;
+                if still && self.jobs().is_empty() {
                     self.end();
                 }
             });

@@ -114,7 +114,9 @@ pub fn command(folder: &Path, program: &str, args: &[String]) -> Command {
 /// The proxy cannot be started, or says that it could not obey.
 pub fn order(device: &str, start: &[String], order: &Order) -> io::Result<Report> {
     let socket = place::socket(device)?;
-    let gone = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+    // One that was just about to end counts as gone.
+    let kinds = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::UnexpectedEof];
+    let gone = |error: &io::Error| kinds.contains(&error.kind()) || error.kind() == io::ErrorKind::ConnectionReset;
     match control::give(&socket, order) {
         Err(error) if gone(&error) => {}
         other => return other,

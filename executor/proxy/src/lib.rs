@@ -23,7 +23,7 @@ pub mod store;
 pub mod tree;
 
 pub use answers::Reply;
-pub use backend::{Backend, DeviceError, Memory, Outcome, PastEvent};
+pub use backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
 pub use daemon::{Daemon, Open, read_images};
 pub use image::{Cost, Image, ImageError};
 pub use session::{After, Remote, Session, Task};

@@ -73,11 +73,11 @@ impl Session {
         receiver.set_partial(partial);
         let answers = Answers::start(Sender::new(region.clone(), Direction::Responses), unsent);
         let untold = Arc::new(Mutex::new(untold));
-        let (carried, finished) = (untold.clone(), backend.finished_reads());
+        let (carried, finished) = (untold.clone(), backend.news());
         answers.set_probe(Box::new(move || {
-            let mut reads = std::mem::take(&mut *carried.lock().unwrap_or_else(PoisonError::into_inner));
-            reads.extend(finished());
-            reads
+            let mut news = finished();
+            news.reads.append(&mut carried.lock().unwrap_or_else(PoisonError::into_inner));
+            news
         }));
         let (journal, held, live) = (Journal::default(), Held::default(), FxHashSet::default());
         Session { region, receiver, answers, backend, journal, held, live, untold }
@@ -214,7 +214,7 @@ impl Session {
     /// Reads that are complete and of which the worker has not been told. They will be told with the next answer.
     pub(crate) fn untold_reads(&self) -> Vec<u64> {
         let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-        untold.extend((self.backend.finished_reads())());
+        untold.extend((self.backend.news())().reads);
         untold.clone()
     }
 

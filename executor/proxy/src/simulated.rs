@@ -4,7 +4,7 @@
 //! What it lacks (images, sub-devices, binaries) it refuses with OpenCL's code for that.
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory, Outcome, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -286,9 +286,10 @@ impl Backend for Simulated {
         }
     }
 
-    fn finished_reads(&self) -> Box<dyn Fn() -> Vec<u64> + Send> {
+    fn news(&self) -> Box<dyn Fn() -> News + Send> {
         let reads = self.reads.clone();
-        Box::new(move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner)))
+        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::new(move || News { reads: told(), events: Vec::new() })
     }
 
     fn drain(&mut self) -> std::result::Result<(), DeviceError> {

@@ -28,6 +28,8 @@ pub struct Answer {
     pub code: i32,
     /// Tickets of reads whose data lies in the staging area now.
     pub reads: Vec<u64>,
+    /// Events that are over, and their status: the program need not ask.
+    pub events: Vec<(Id, i32)>,
 }
 
 /// An argument of a kernel.

@@ -87,10 +87,12 @@ impl OpenCl {
         if event_id != 0 {
             self.retain(event);
             self.objects.insert(event_id, Object::Event { handle: event, queue });
+            self.retain(event);
+            self.watched.event(event_id, event);
         }
         if let Some(stage) = stage {
             self.retain(event);
-            self.reads.add(stage.ticket, event);
+            self.watched.read(stage.ticket, event);
         }
         let api = self.api();
         let must_flush = answers_later || matches!(body, Body::Queue(_));

@@ -3,11 +3,13 @@
 use super::api::Api;
 use super::raw::{Handle, call, check, query};
 use crate::answers::Reply;
+use crate::backend::News;
 use ring::Body;
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use wire::cl;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use wire::{Id, cl};
 
 /// How many completions the runtime still owes.
 #[derive(Default)]
@@ -38,39 +40,75 @@ impl Outstanding {
     }
 }
 
-/// Reads whose data is not yet in the staging area.
-pub(crate) struct Reads {
+/// How many events are looked at for one answer.
+const LOOKS_MAX: usize = 32;
+
+/// Commands of whose end the worker is to be told with the next answer.
+pub(crate) struct Watched {
     api: Arc<Api>,
-    pending: Mutex<Vec<(u64, Handle)>>,
+    pending: Mutex<Pending>,
 }
 
-impl Reads {
-    pub(crate) fn new(api: Arc<Api>) -> Reads {
-        Reads { api, pending: Mutex::default() }
+#[derive(Default)]
+struct Pending {
+    /// Reads whose data is not yet in the staging area, by ticket.
+    reads: Vec<(u64, Handle)>,
+    /// Events that the program holds, oldest first.
+    events: BTreeMap<Id, Handle>,
+}
+
+impl Watched {
+    pub(crate) fn new(api: Arc<Api>) -> Watched {
+        Watched { api, pending: Mutex::default() }
     }
 
-    /// Takes over one reference to the event.
-    pub(crate) fn add(&self, ticket: u64, event: Handle) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, event));
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are over now, each told once. A read that failed is over, too: its event says so.
-    pub(crate) fn finished(&self) -> Vec<u64> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut finished = Vec::new();
-        pending.retain(|(ticket, event)| {
-            let over = status(&self.api, *event).is_none_or(|status| status <= cl::COMPLETE);
+    /// Watches a read. Takes over one reference to the event.
+    pub(crate) fn read(&self, ticket: u64, event: Handle) {
+        self.lock().reads.push((ticket, event));
+    }
+
+    /// Watches an event. Takes over one reference to it.
+    pub(crate) fn event(&self, id: Id, event: Handle) {
+        self.lock().events.insert(id, event);
+    }
+
+    /// The program does not want to know any more.
+    pub(crate) fn forget(&self, id: Id) {
+        if let Some(event) = self.lock().events.remove(&id) {
+            let _ = call!(self.api, clReleaseEvent(event));
+        }
+    }
+
+    /// What has ended since. A read that failed is over, too: its event says so.
+    pub(crate) fn news(&self) -> News {
+        let mut pending = self.lock();
+        let mut news = News::default();
+        let over = |event: Handle| status(&self.api, event).filter(|status| *status <= cl::COMPLETE);
+        pending.reads.retain(|(ticket, event)| {
+            let over = over(*event).is_some();
             if over {
-                finished.push(*ticket);
+                news.reads.push(*ticket);
                 let _ = call!(self.api, clReleaseEvent(*event));
             }
             !over
         });
-        finished
+        let looked_at = pending.events.iter().take(LOOKS_MAX);
+        news.events = looked_at.filter_map(|(id, event)| Some((*id, over(*event)?))).collect();
+        for (id, _) in &news.events {
+            if let Some(event) = pending.events.remove(id) {
+                let _ = call!(self.api, clReleaseEvent(event));
+            }
+        }
+        news
     }
 
     pub(crate) fn clear(&self) {
-        for (_, event) in self.pending.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let pending = std::mem::take(&mut *self.lock());
+        for event in pending.reads.into_iter().map(|(_, event)| event).chain(pending.events.into_values()) {
             let _ = call!(self.api, clReleaseEvent(event));
         }
     }

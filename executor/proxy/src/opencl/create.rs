@@ -116,6 +116,7 @@ impl OpenCl {
         if let Some(queue) = self.savers.remove(&id) {
             let _ = call!(self.device.api, clReleaseCommandQueue(queue));
         }
+        self.watched.forget(id);
         self.objects.remove(&id).ok_or(cl::INVALID_VALUE)?.release(&self.device.api);
         Ok(Vec::new())
     }

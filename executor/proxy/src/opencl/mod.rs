@@ -9,9 +9,9 @@ mod info;
 mod raw;
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory, Outcome, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
 use api::Api;
-use completion::{Outstanding, Reads};
+use completion::{Outstanding, Watched};
 use raw::{Contents, Handle, Mem, Object, call, check, query, word};
 use ring::{Body, Region};
 use rustc_hash::FxHashMap;
@@ -100,8 +100,8 @@ impl Device {
     /// A worker's view of it, without objects yet.
     pub fn open(&self) -> OpenCl {
         let objects = FxHashMap::from_iter([(DEVICE, Object::Device(self.handle))]);
-        let reads = Arc::new(Reads::new(self.api.clone()));
-        OpenCl { device: self.clone(), objects, reads, outstanding: Arc::default(), savers: FxHashMap::default() }
+        let watched = Arc::new(Watched::new(self.api.clone()));
+        OpenCl { device: self.clone(), objects, watched, outstanding: Arc::default(), savers: FxHashMap::default() }
     }
 }
 
@@ -109,7 +109,7 @@ impl Device {
 pub struct OpenCl {
     device: Device,
     objects: FxHashMap<Id, Object>,
-    reads: Arc<Reads>,
+    watched: Arc<Watched>,
     outstanding: Arc<Outstanding>,
     /// A queue of the proxy's own in each context, for checkpoints.
     savers: FxHashMap<Id, Handle>,
@@ -206,9 +206,9 @@ impl Backend for OpenCl {
         }
     }
 
-    fn finished_reads(&self) -> Box<dyn Fn() -> Vec<u64> + Send> {
-        let reads = self.reads.clone();
-        Box::new(move || reads.finished())
+    fn news(&self) -> Box<dyn Fn() -> News + Send> {
+        let watched = self.watched.clone();
+        Box::new(move || watched.news())
     }
 
     fn drain(&mut self) -> Result<(), DeviceError> {
@@ -263,7 +263,7 @@ impl Drop for OpenCl {
         for queue in self.savers.values() {
             let _ = call!(self.device.api, clReleaseCommandQueue(*queue));
         }
-        self.reads.clear();
+        self.watched.clear();
         self.objects.remove(&DEVICE);
         let mut objects: Vec<Object> = self.objects.drain().map(|(_, object)| object).collect();
         objects.sort_by_key(Object::release_order);
