@@ -220,6 +220,48 @@ fn training_comes_to_the_same_bits() {
     }
 }
 
+/// As FPGAs need it: the program never sees source.
+#[test]
+fn training_from_a_binary_comes_to_the_same_bits() {
+    let Some(python) = python() else { return };
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        let train = training();
+        ended(&site.native(&python, &[&train, "source", "50", "--save-binary", "kernels"]));
+        ended(&site.native(&python, &[&train, "native", "50", "--binary", "kernels"]));
+        ended(&site.exec(&python, &[&train, "proxied", "50", "--binary", "kernels"]).output().unwrap());
+        assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
+    }
+}
+
+/// pyopencl's own tests, from its source package: the same outcomes, but that shared virtual memory is not there.
+#[test]
+fn pyopencls_own_tests_come_out_as_natively() {
+    let Some(python) = python() else { return };
+    let Some(tests) = std::env::var_os("ORRERY_PYOPENCL_TESTS").map(PathBuf::from).filter(|folder| folder.exists()) else {
+        return println!("SKIPPED: pyopencl's tests not found (name their folder in ORRERY_PYOPENCL_TESTS, see .ci/run)");
+    };
+    let Some(site) = pocl() else { return };
+    let files = std::env::var("ORRERY_PYOPENCL_FILES").unwrap_or_else(|_| "test_wrapper.py test_enqueue_copy.py".into());
+    let mut args = vec!["-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-k", "not svm"];
+    args.extend(files.split(' '));
+    let outcomes = |mut command: Command| {
+        let output = command.current_dir(&tests).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let kinds = ["PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL"];
+        let kept = text.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+        let mut kept: Vec<String> = kept.map(|line| line.split(" - ").next().unwrap_or_default().to_owned()).collect();
+        kept.sort();
+        kept
+    };
+    let mut native = site.command(&python);
+    native.args(&args);
+    let (native, proxied) = (outcomes(native), outcomes(site.exec(&python, &args)));
+    let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<String>>();
+    println!("{} outcomes", native.len());
+    assert!(native.len() > 40, "{native:?}");
+    assert_eq!((only(&native, &proxied), only(&proxied, &native)), (vec![], vec![]), "native only, proxied only");
+}
+
 /// `ORRERY_CHECKPOINTS` says how many a device; the default keeps CI short.
 #[test]
 fn checkpoints_at_random_instants_change_nothing() {
