@@ -3,9 +3,7 @@
 use orrery::experiment::Experiment;
 use orrery::policies::{Event, Fleet, JobId, Plan, Policy, View};
 use orrery::reports::{Summary, summary_table};
-use orrery::sim::{Costs, Limits};
 use orrery::traces::generate::{WorkloadModel, generate};
-use orrery::traces::scenario::Estimates;
 
 /// Newest first: what was submitted last is tried first; what does not fit is passed over.
 #[derive(Default)]
@@ -33,19 +31,8 @@ impl Policy for NewestFirst {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = WorkloadModel { jobs: Some(2000), load: Some(0.9), accelerators: Some(128), ..WorkloadModel::default() };
     let trace = generate(&model, 1)?;
-    let mut experiment = Experiment {
-        name: "my-policy".into(),
-        seed: 1,
-        fleet: Fleet::uniform(16, 8),
-        trace_digest: trace.digest(),
-        trace,
-        placement: "best-fit".into(),
-        estimates: Estimates::Oracle,
-        costs: Costs::by_name("zero")?,
-        crashes: None,
-        attempts_max: 1,
-        limits: Limits { check: true, ..Limits::default() },
-    };
+    let mut experiment = Experiment::new("my-policy", Fleet::uniform(16, 8), trace);
+    experiment.limits.check = true;
     experiment.drop_misfits()?;
     let mine = experiment.run_policy(Box::new(NewestFirst::default()), "newest-first".into(), None, &mut |_| {})?;
     let fifo = experiment.run("fifo(skip=true)", None, &mut |_| {})?;

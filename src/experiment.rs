@@ -4,12 +4,13 @@ use policies::spec::SpecError;
 use policies::{
     Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
 };
-use sim::{Arrival, Costs, Crashes, End, Limits, World};
+use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
+use traces::faults::Change;
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, StepView, Tracker};
-use traces::scenario::Estimates;
+use traces::scenario::{Estimates, JobRules};
 use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
@@ -35,6 +36,12 @@ pub struct Experiment {
     pub costs: Costs,
     /// Attempts that crash.
     pub crashes: Option<Crashes>,
+    /// What the trace does not say of its jobs.
+    pub rules: JobRules,
+    /// Nodes that break and are repaired, by time.
+    pub changes: Vec<Change>,
+    /// What of an attempt's work survives a crash or the loss of its node.
+    pub recovery: Recovery,
     /// How many attempts may fail before a job does.
     pub attempts_max: u16,
     /// When to stop, and how closely to watch.
@@ -99,6 +106,26 @@ pub enum ExperimentError {
 }
 
 impl Experiment {
+    /// Jobs on machines, and nothing else: best fit, oracle estimates, no costs, no crashes, no faults, no rules, seed 0.
+    pub fn new(name: impl Into<String>, fleet: Fleet, trace: Trace) -> Experiment {
+        Experiment {
+            name: name.into(),
+            seed: 0,
+            fleet,
+            trace_digest: trace.digest(),
+            trace,
+            placement: "best-fit".into(),
+            estimates: Estimates::Oracle,
+            costs: Costs::default(),
+            crashes: None,
+            rules: JobRules::default(),
+            changes: Vec::new(),
+            recovery: Recovery::LastStop,
+            attempts_max: 1,
+            limits: Limits::default(),
+        }
+    }
+
     /// Jobs that no placement on the empty fleet can hold, in order.
     ///
     /// # Errors
@@ -192,7 +219,10 @@ impl Experiment {
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place);
-        let mut world = World::new(self.costs, self.crashes);
+        let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
+        if !self.changes.is_empty() {
+            world = world.with_faults(&self.fleet, self.changes.clone());
+        }
         let began = Instant::now();
         let end = sim::run(&mut scheduler, &mut world, self.arrivals(), self.limits, &mut watched);
         let wall_s = began.elapsed().as_secs_f64();
@@ -238,9 +268,10 @@ impl Experiment {
             demand: job.demand,
             tenant: TenantId(job.tenant),
             priority: job.priority,
-            tier: job.tier,
+            tier: self.rules.tier(job),
             attempts_max: self.attempts_max,
             estimate,
+            elastic: self.rules.elastic(job),
         };
         Arrival { submit: job.submit, spec, duration: job.duration }
     }

@@ -3,10 +3,10 @@
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
-use policies::Fleet;
-use sim::{Costs, Limits};
+use policies::{Fleet, Time};
+use sim::{Costs, Limits, Recovery};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Scenario, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, RecoverySpec, Scenario, align_types, parse_nodes};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -50,7 +50,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     let scenario = Scenario::load(path)?;
     let seed = args.seed.unwrap_or(scenario.seed);
     let fleet = scenario.fleet()?;
-    let (trace, trace_digest) = match scenario.jobs(&fleet) {
+    let (trace, trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
             let trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
@@ -58,10 +58,13 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         }
         Jobs::Import(file, spec) => {
             let imported = import_reporting(&file, &spec.options(&scenario.folder))?;
-            (spec.apply(imported.trace, &fleet), imported.digest)
+            let trace = spec.apply(imported.trace, &fleet).with_context(|| format!("{}", path.display()))?;
+            (trace, imported.digest)
         }
     };
     let run = &scenario.run;
+    let until = faults_until(&trace);
+    let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
     let experiment = Experiment {
         name: scenario.name.clone(),
         seed,
@@ -72,12 +75,26 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         estimates: args.estimates.unwrap_or(run.estimates),
         costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
+        rules: scenario.jobs.clone(),
+        changes,
+        recovery: match scenario.faults.recovery {
+            RecoverySpec::LastStop => Recovery::LastStop,
+            RecoverySpec::Periodic(every) => Recovery::Periodic(every.0),
+            RecoverySpec::JustInTime(lost) => Recovery::JustInTime(lost.0),
+        },
         attempts_max: run.attempts,
         limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
     Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
 }
+
+/// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
+fn faults_until(trace: &Trace) -> Time {
+    Time(trace.jobs.last().map_or(0, |job| job.submit.0.saturating_mul(2).max(MICROS_PER_DAY)))
+}
+
+const MICROS_PER_DAY: u64 = 86_400_000_000;
 
 fn from_trace(args: &RunArgs) -> Result<Planned> {
     let path = args.trace.trace.as_ref().context("give a scenario file or --trace")?;
@@ -91,18 +108,14 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     align_types(&mut trace, &fleet);
     let placement =
         args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
+    let name = path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned());
     let experiment = Experiment {
-        name: path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned()),
         seed: args.seed.unwrap_or(0),
-        fleet,
-        trace,
         trace_digest: imported.digest,
         placement,
         estimates: args.estimates.unwrap_or(Estimates::Oracle),
         costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
-        crashes: None,
-        attempts_max: 1,
-        limits: Limits::default(),
+        ..Experiment::new(name, fleet, trace)
     };
     Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
 }

@@ -1,6 +1,6 @@
 //! The jobs that are measured with.
 
-use policies::{JobSpec, TenantId};
+use policies::{Elastic, JobSpec, TenantId};
 use sim::Arrival;
 use std::path::PathBuf;
 use traces::generate::{Preset, WorkloadModel, generate};
@@ -31,6 +31,7 @@ pub fn arrival(job: &TraceJob) -> Arrival {
         tier: job.tier,
         attempts_max: 1,
         estimate: Some(job.duration),
+        elastic: Elastic::RIGID,
     };
     Arrival { submit: job.submit, spec, duration: job.duration }
 }

@@ -324,7 +324,7 @@ impl Agents {
         if slot.failures >= slot.task.spec.attempts_max {
             (slot.state, slot.report.outcome) = (State::Failed, Outcome::Failed);
         }
-        Event::Failed { job, attempt, progress: Span::ZERO }
+        Event::Failed { job, attempt, progress: Span::ZERO, lost: false }
     }
 
     /// Kills every process and waits until none is left.

@@ -1,7 +1,7 @@
 //! Job lists: what to run, in a TOML file.
 
 use crate::task::Task;
-use policies::{Demand, JobId, JobSpec, Span, TenantId, Time};
+use policies::{Demand, Elastic, JobId, JobSpec, Span, TenantId, Time};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -213,6 +213,7 @@ impl JobList {
                 tier: 0,
                 attempts_max: row.attempts.get(),
                 estimate: row.estimate.map(|length| length.0),
+                elastic: Elastic::RIGID,
             },
             program: row.command.0,
             args: row.command.1,

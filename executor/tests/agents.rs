@@ -50,7 +50,7 @@ fn stopped(attempt: u32) -> Event {
 }
 
 fn failed(attempt: u32) -> Event {
-    Event::Failed { job: JOB, attempt: Attempt(attempt), progress: Span::ZERO }
+    Event::Failed { job: JOB, attempt: Attempt(attempt), progress: Span::ZERO, lost: false }
 }
 
 #[test]

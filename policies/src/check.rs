@@ -1,5 +1,6 @@
 //! Invariants, recomputed from scratch.
 
+use crate::allocation::Allocation;
 use crate::job::{Job, Phase};
 use crate::view::View;
 
@@ -26,7 +27,8 @@ pub(crate) fn check(view: &View) -> Result<(), String> {
     let held = |job: &&Job| matches!(job.phase, Phase::Starting | Phase::Running | Phase::Stopping);
     let jobs = || view.jobs.iter().map(|(_, job)| job);
     let place = |job: &'_ Job| (job.allocation.clone(), job.spec.demand.milli);
-    let planned: Vec<_> = jobs().filter(planned).map(place).collect();
+    let next = jobs().filter(|job| !job.next.is_empty()).map(|job| (job.next.clone(), job.spec.demand.milli));
+    let planned: Vec<_> = jobs().filter(planned).map(place).chain(next).collect();
     let held: Vec<_> = jobs().filter(held).map(place).collect();
     view.capacity.check(planned.iter().map(|(a, m)| (a, *m)), held.iter().map(|(a, m)| (a, *m)))
 }
@@ -37,13 +39,23 @@ fn gang(view: &View, job: &Job) -> Result<(), String> {
     if !places {
         return if job.allocation.is_empty() { Ok(()) } else { Err("holds accelerators without running".into()) };
     }
+    if !job.next.is_empty() {
+        if job.phase != Phase::Stopping {
+            return Err(format!("is to be moved, but is {:?}", job.phase));
+        }
+        whole_gang(view, job, &job.next)?;
+    }
+    whole_gang(view, job, &job.allocation)
+}
+
+fn whole_gang(view: &View, job: &Job, allocation: &Allocation) -> Result<(), String> {
     let demand = &job.spec.demand;
-    let count: u32 = job.allocation.iter().map(|g| g.count).sum();
-    if count != demand.accelerators || job.allocation.is_empty() {
+    let count: u32 = allocation.iter().map(|g| g.count).sum();
+    if !job.spec.elastic.allows(demand.accelerators, count) || allocation.is_empty() {
         return Err(format!("partial gang: {count} of {}", demand.accelerators));
     }
-    let node = |i: usize| view.fleet().node(job.allocation[i].node);
-    for (i, grant) in job.allocation.iter().enumerate() {
+    let node = |i: usize| view.fleet().node(allocation[i].node);
+    for (i, grant) in allocation.iter().enumerate() {
         if demand.accelerators > 0 && (!demand.types.contains(node(i).kind) || node(i).kind != node(0).kind) {
             return Err(format!("node {} has accelerators of a wrong type", grant.node.0));
         }
@@ -55,7 +67,7 @@ fn gang(view: &View, job: &Job) -> Result<(), String> {
                 grant.count
             ));
         }
-        if !crate::placement::near_enough(view.fleet(), demand.within, job.allocation[0].node, grant.node) {
+        if !crate::placement::near_enough(view.fleet(), demand.within, allocation[0].node, grant.node) {
             return Err(format!("the gang is spread beyond its {:?}", demand.within));
         }
     }

@@ -1,7 +1,7 @@
 //! What goes into a scheduler and what comes out: two closed enums.
 
 use crate::allocation::Allocation;
-use crate::ids::{Attempt, JobId};
+use crate::ids::{Attempt, JobId, NodeId};
 use crate::job::JobSpec;
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub enum Event {
         job: JobId,
         /// The attempt.
         attempt: Attempt,
-        /// Work that is saved, over all attempts.
+        /// Work that is saved, over all attempts, in time at full speed.
         progress: Span,
     },
     /// The job is done; its accelerators are free.
@@ -39,26 +39,51 @@ pub enum Event {
         /// The attempt.
         attempt: Attempt,
     },
-    /// An attempt ended badly; its accelerators are free. The job waits again, or is done if it used up its attempts.
+    /// An attempt ended badly; what it held is free, or gone with its node. The job waits again, or is done if it used up its
+    /// attempts.
     Failed {
         /// The job.
         job: JobId,
         /// The attempt.
         attempt: Attempt,
-        /// Work that survives, over all attempts.
+        /// Work that survives, over all attempts, in time at full speed.
         progress: Span,
+        /// Its node, or the way to it, broke: no fault of its own, and none of its attempts is used up.
+        lost: bool,
+    },
+    /// A node is open for attempts, or not: it is down, or to be emptied. What is on it when it goes down is reported as
+    /// [`Failed`](Event::Failed) beside this.
+    Node {
+        /// Which.
+        node: NodeId,
+        /// What it is from now on.
+        state: NodeState,
     },
 }
 
+/// Whether a node takes attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// It does.
+    Up,
+    /// What runs on it may go on; nothing new starts.
+    Draining,
+    /// Nothing runs on it.
+    Down,
+}
+
 impl Event {
-    /// The job that it is about.
-    pub fn job(&self) -> JobId {
+    /// The job that it is about, if it is about one.
+    #[inline]
+    pub fn job(&self) -> Option<JobId> {
         match *self {
             Event::Submit { job, .. }
             | Event::Started { job, .. }
             | Event::Stopped { job, .. }
             | Event::Finished { job, .. }
-            | Event::Failed { job, .. } => job,
+            | Event::Failed { job, .. } => Some(job),
+            Event::Node { .. } => None,
         }
     }
 }
@@ -132,6 +157,11 @@ pub enum Reason {
         /// For whom, where the policy knows it.
         by: Option<JobId>,
     },
+    /// It is stopped to go on elsewhere, or on more or fewer accelerators.
+    Moving {
+        /// How many it will have.
+        accelerators: u32,
+    },
 }
 
 impl Reason {
@@ -147,6 +177,7 @@ impl Reason {
             Reason::Vacating => 7,
             Reason::NextRound => 8,
             Reason::Preempted { .. } => 9,
+            Reason::Moving { .. } => 10,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a job asks for, and where it stands.
 
 use crate::allocation::Allocation;
+use crate::elastic::{Elastic, FULL_SPEED, work_in};
 use crate::ids::{Attempt, ClassId, TenantId, TypeId};
 use crate::time::{Span, Time};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,16 @@ impl Demand {
         proportional(self.memory_mib, count, self.accelerators)
     }
 
+    /// The same on `accelerators` of them; processors and memory are all that the workers need, however few devices they share.
+    pub const fn on(&self, accelerators: u32) -> Demand {
+        Demand { accelerators, ..*self }
+    }
+
+    /// Whether whole accelerators are asked for, not shares.
+    pub const fn is_whole(&self) -> bool {
+        self.milli == WHOLE_MILLI
+    }
+
     /// Whether whole accelerators and nothing else are asked for.
     pub const fn is_plain(&self) -> bool {
         self.milli == WHOLE_MILLI && self.cpu_milli == 0 && self.memory_mib == 0
@@ -106,9 +117,22 @@ pub struct JobSpec {
     pub attempts_max: u16,
     /// Expected run time, from whatever source the scenario names. `None`: nobody knows.
     pub estimate: Option<Span>,
+    /// On how many accelerators it may run, and how fast.
+    pub elastic: Elastic,
 }
 
 impl JobSpec {
+    /// Speed on `size` accelerators, in ten-thousandths of [`FULL_SPEED`].
+    #[inline]
+    pub fn speed_on(&self, size: u32) -> u32 {
+        if size == self.demand.accelerators { FULL_SPEED } else { self.elastic.speed_on(self.demand.accelerators, size) }
+    }
+
+    /// The sizes that it may run on, largest first.
+    pub fn sizes(&self) -> impl Iterator<Item = u32> + use<> {
+        self.elastic.sizes(self.demand.accelerators)
+    }
+
     /// A job of `accelerators` whole accelerators about which nothing else is known.
     pub const fn whole(accelerators: u32) -> JobSpec {
         JobSpec {
@@ -118,6 +142,7 @@ impl JobSpec {
             tier: 0,
             attempts_max: 1,
             estimate: None,
+            elastic: Elastic::RIGID,
         }
     }
 }
@@ -140,37 +165,59 @@ pub enum Phase {
 }
 
 /// One live job: what was asked, where it stands, what it got so far.
+// In this order, so that what starts and ends touch shares one cache line: with thousands of jobs in line, lines are what a
+// step costs.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct Job {
-    /// What was submitted.
-    pub spec: JobSpec,
-    /// Interned demand.
-    pub class: ClassId,
-    /// When it was submitted.
-    pub submit: Time,
-    /// Where it stands.
-    pub phase: Phase,
-    /// The newest attempt that was ordered; 0 before the first.
-    pub attempt: Attempt,
-    /// Attempts that failed.
-    pub failures: u16,
-    /// Times it was ordered to stop and did.
-    pub preemptions: u32,
+    /// What it holds or was promised.
+    pub allocation: Allocation,
     /// When the present attempt began to run; [`Time::MAX`] while none does.
     pub running_since: Time,
     /// Time spent running, up to the last stop.
     pub executed: Span,
-    /// Work that survived the last stop, as reported.
-    pub progress: Span,
-    /// What it holds or was promised.
-    pub allocation: Allocation,
+    /// The newest attempt that was ordered; 0 before the first.
+    pub attempt: Attempt,
+    /// Interned demand.
+    pub class: ClassId,
+    /// Where it stands.
+    pub phase: Phase,
     pub(crate) last_reason: u8,
+    /// Attempts that failed.
+    pub failures: u16,
+    /// Times it was ordered to stop and did.
+    pub preemptions: u32,
+    /// What was submitted.
+    pub spec: JobSpec,
+    /// When it was submitted.
+    pub submit: Time,
+    /// Work that survived the last stop, as reported, in time at full speed.
+    pub progress: Span,
+    /// Where it goes next, while it is stopped to be moved or resized; else empty.
+    pub next: Allocation,
+    /// In ten-thousandths of [`FULL_SPEED`], on what it holds.
+    pub(crate) speed: u32,
 }
+
+const _: () = assert!(size_of::<Job>() == 192 && std::mem::offset_of!(Job, spec) <= 64);
 
 impl Job {
     /// Time spent running until `now`.
     pub fn executed_at(&self, now: Time) -> Span {
         self.executed + now.since(self.running_since)
+    }
+
+    /// Accelerators that it holds or was promised.
+    pub fn size(&self) -> u32 {
+        match self.allocation[..] {
+            [grant] => grant.count,
+            ref grants => grants.iter().map(|grant| grant.count).sum(),
+        }
+    }
+
+    /// Work done until `now`, in time at full speed.
+    pub fn progress_at(&self, now: Time) -> Span {
+        self.progress + work_in(now.since(self.running_since), self.speed)
     }
 
     /// Attained service until `now`, in accelerator-microseconds (fractions count in proportion).
@@ -181,7 +228,7 @@ impl Job {
 
     /// Expected work left at `now`: the estimate less the work done. `None` without an estimate; zero when overrun.
     pub fn remaining_at(&self, now: Time) -> Option<Span> {
-        let done = self.progress + now.since(self.running_since);
+        let done = self.progress_at(now);
         self.spec.estimate.map(|estimate| estimate.saturating_sub(done))
     }
 }

@@ -12,6 +12,7 @@ mod attained;
 pub mod capacity;
 pub mod catalog;
 mod check;
+pub mod elastic;
 pub mod event;
 pub mod fleet;
 pub mod ids;
@@ -31,7 +32,8 @@ pub mod view;
 
 pub use allocation::{Allocation, Grant};
 pub use capacity::Capacity;
-pub use event::{Event, Note, Order, Reason};
+pub use elastic::{Elastic, FULL_SPEED};
+pub use event::{Event, NodeState, Note, Order, Reason};
 pub use fleet::{Cluster, Fleet, Node};
 pub use ids::{Attempt, ClassId, ClusterId, JobId, NodeId, RegionId, TenantId, TypeId};
 pub use idset::IdSet;

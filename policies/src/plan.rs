@@ -29,7 +29,7 @@ impl Plan<'_> {
     ///
     /// # Panics
     /// If the job is not pending.
-    #[inline]
+    #[inline(always)]
     pub fn launch(&mut self, job: JobId) -> bool {
         let demand = &self.view.job(job).spec.demand;
         if demand.milli_total() <= self.view.capacity.free_milli()
@@ -52,11 +52,56 @@ impl Plan<'_> {
         self.placement.place(&self.view.capacity, demand)
     }
 
+    /// Gives a pending job a place for `size` accelerators, one of its [legal sizes](JobSpec::sizes), like
+    /// [`launch`](Plan::launch).
+    pub fn launch_on(&mut self, job: JobId, size: u32) -> bool {
+        let demand = self.view.job(job).spec.demand.on(size);
+        if let Some(allocation) = self.find(&demand) {
+            self.launch_at(job, allocation);
+            return true;
+        }
+        let reason = self.no_room(&demand);
+        self.hold(job, reason);
+        false
+    }
+
+    /// Moves a job that is starting or runs to another place or size, by the placement: it is told to stop, its work saved, and
+    /// starts again on what is found now, as soon as that is vacant. What it holds is free to plan with at once, and counts as
+    /// free when its next place is sought. Returns whether there is one; else nothing changes.
+    ///
+    /// # Panics
+    /// If the job neither starts nor runs, or the size is not [legal](JobSpec::sizes).
+    pub fn relocate(&mut self, job: JobId, size: u32) -> bool {
+        let entry = self.view.job(job);
+        let demand = entry.spec.demand.on(size);
+        let old = entry.allocation.clone();
+        assert!(matches!(entry.phase, Phase::Starting | Phase::Running), "job {} does not run: it cannot be moved", job.0);
+        self.view.capacity.lend(&old, demand.milli);
+        let found = self.find(&demand);
+        self.view.capacity.take(&old, demand.milli);
+        let Some(allocation) = found else { return false };
+        self.relocate_to(job, allocation);
+        true
+    }
+
+    /// Like [`relocate`](Plan::relocate), to exactly this place.
+    ///
+    /// # Panics
+    /// As `relocate`, or if the place is not free to plan with beside what others hold.
+    pub fn relocate_to(&mut self, job: JobId, allocation: Allocation) {
+        let (size, spec) = (allocation.iter().map(|grant| grant.count).sum(), self.view.job(job).spec);
+        assert!(spec.elastic.allows(spec.demand.accelerators, size), "job {} cannot run on {size} accelerators", job.0);
+        self.stop(job);
+        self.view.capacity.take(&allocation, spec.demand.milli);
+        self.view.jobs.get_mut(job).expect("live").next = allocation;
+        self.hold(job, Reason::Moving { accelerators: size });
+    }
+
     /// Gives a pending job exactly this place.
     ///
     /// # Panics
-    /// If the job is not pending or the place is not free to plan with.
-    #[inline]
+    /// If the job is not pending, the place is not free to plan with, or its size is not [legal](JobSpec::sizes).
+    #[inline(always)]
     pub fn launch_at(&mut self, job: JobId, allocation: Allocation) {
         let View { jobs, capacity, pending, active, assigned, stopping, .. } = &mut *self.view;
         let taken = pending.remove(job.0);
@@ -64,6 +109,9 @@ impl Plan<'_> {
         let entry = jobs.get_mut(job).expect("pending jobs are live");
         let milli = entry.spec.demand.milli;
         entry.allocation = allocation;
+        let size = entry.size();
+        entry.speed = entry.spec.speed_on(size);
+        debug_assert!(entry.spec.elastic.allows(entry.spec.demand.accelerators, size), "job {} on {size}", job.0);
         // While nobody is on the way out, what is free to plan with is free.
         if *stopping == 0 || capacity.is_vacant(&entry.allocation, milli) {
             capacity.occupy(&entry.allocation, milli);
@@ -78,8 +126,8 @@ impl Plan<'_> {
     }
 
     /// Tells a job to save its work and stop; its accelerators are free to plan with from here on. `by` is who needs the room,
-    /// for [`Reason::Preempted`]. A job that was assigned but not started simply waits again. Jobs that are pending or already
-    /// stopping are left alone.
+    /// for [`Reason::Preempted`]. A job that was assigned but not started simply waits again, and one that was being moved will
+    /// wait when it has stopped. Jobs that are pending or already stopping are left alone.
     pub fn preempt(&mut self, job: JobId, by: Option<JobId>) {
         let entry = self.view.jobs.get_mut(job).unwrap_or_else(|| panic!("job {} is not live", job.0));
         let milli = entry.spec.demand.milli;
@@ -91,16 +139,26 @@ impl Plan<'_> {
                 self.view.pending.insert(job.0);
                 self.view.capacity.give(&allocation, milli);
             }
-            Phase::Starting | Phase::Running => {
-                entry.phase = Phase::Stopping;
-                self.orders.push(Order::Preempt { job, attempt: entry.attempt });
-                self.view.active.remove(job.0);
-                self.view.stopping += 1;
-                self.view.capacity.give(&entry.allocation, milli);
+            Phase::Starting | Phase::Running => self.stop(job),
+            Phase::Stopping if !entry.next.is_empty() => {
+                let next = std::mem::take(&mut entry.next);
+                self.view.capacity.give(&next, milli);
             }
             Phase::Pending | Phase::Stopping | Phase::Done => return,
         }
         self.hold(job, Reason::Preempted { by });
+    }
+
+    /// Orders the stop of a job that starts or runs; what it holds is free to plan with.
+    fn stop(&mut self, job: JobId) {
+        let View { jobs, capacity, active, stopping, .. } = &mut *self.view;
+        let entry = jobs.get_mut(job).expect("live");
+        assert!(matches!(entry.phase, Phase::Starting | Phase::Running), "job {} does not run", job.0);
+        entry.phase = Phase::Stopping;
+        self.orders.push(Order::Preempt { job, attempt: entry.attempt });
+        active.remove(job.0);
+        *stopping += 1;
+        capacity.give(&entry.allocation, entry.spec.demand.milli);
     }
 
     /// Records why a job waits. Written to the run log only when the kind of reason differs from the last one.
@@ -132,6 +190,8 @@ pub(crate) fn start_if_vacant(view: &mut View, orders: &mut Vec<Order>, job: Job
     if view.stopping > 0 && !view.capacity.is_vacant(&entry.allocation, milli) {
         return false;
     }
+    let size = entry.size();
+    entry.speed = entry.spec.speed_on(size);
     view.capacity.hold(&entry.allocation, milli);
     view.active.insert(job.0);
     orders.push(start(job, entry));

@@ -132,8 +132,8 @@ impl<K: Ord + Copy> ClassQueue<K> {
 /// The job that `event` made pending, if it did.
 pub fn made_pending(view: &View, event: &Event) -> Option<JobId> {
     match *event {
-        Event::Submit { job, .. } | Event::Stopped { job, .. } => Some(job),
-        Event::Failed { job, .. } if view.job(job).phase == Phase::Pending => Some(job),
+        Event::Submit { job, .. } => Some(job),
+        Event::Stopped { job, .. } | Event::Failed { job, .. } if view.job(job).phase == Phase::Pending => Some(job),
         _ => None,
     }
 }

@@ -1,9 +1,10 @@
 //! The state machine that both worlds drive.
 
 use crate::allocation::Allocation;
-use crate::event::{Event, Note, Order};
+use crate::elastic::FULL_SPEED;
+use crate::event::{Event, NodeState, Note, Order};
 use crate::fleet::Fleet;
-use crate::ids::{Attempt, JobId};
+use crate::ids::{Attempt, JobId, NodeId};
 use crate::idtable::IdTable;
 use crate::job::{Job, JobSpec, Phase};
 use crate::placement::Placement;
@@ -28,7 +29,7 @@ enum Effect {
     Stale,
     /// An attempt runs; there is nothing to decide.
     Underway,
-    /// A job waits.
+    /// A job waits, or a node has changed.
     Waiting,
     /// A job is done.
     Over,
@@ -51,6 +52,9 @@ pub struct Scheduler {
     orders: Vec<Order>,
     /// Something happened that the policy has not decided about yet.
     dirty: bool,
+    /// Something happened since the policy was asked when it wants to be woken.
+    stirred: bool,
+    wakeup: Option<Time>,
     /// Accelerators were vacated since the last decision.
     vacated: bool,
 }
@@ -58,7 +62,16 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler for an empty fleet without jobs.
     pub fn new(fleet: Fleet, policy: Box<dyn Policy>, placement: Box<dyn Placement>) -> Scheduler {
-        Scheduler { view: View::new(fleet), policy, placement, orders: Vec::new(), dirty: false, vacated: false }
+        Scheduler {
+            view: View::new(fleet),
+            policy,
+            placement,
+            orders: Vec::new(),
+            dirty: false,
+            stirred: true,
+            wakeup: None,
+            vacated: false,
+        }
     }
 
     /// What the scheduler knows.
@@ -70,6 +83,7 @@ impl Scheduler {
     ///
     /// # Panics
     /// If time runs backwards or a job is submitted out of turn: the driver is broken.
+    #[inline]
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
@@ -78,19 +92,24 @@ impl Scheduler {
             Event::Started { job, attempt } => self.started(job, attempt),
             Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
             Event::Finished { job, attempt } => self.finished(job, attempt),
-            Event::Failed { job, attempt, progress } => self.failed(job, attempt, progress),
+            Event::Failed { job, attempt, progress, lost } => self.failed(job, attempt, progress, lost),
+            Event::Node { node, state } => self.node(node, state),
         };
         if effect == Effect::Stale {
             return;
         }
         self.policy.observe(&self.view, event);
-        if effect == Effect::Over {
-            self.view.jobs.retire(event.job());
+        if effect == Effect::Over
+            && let Some(job) = event.job()
+        {
+            self.view.jobs.retire(job);
         }
+        self.stirred = true;
         self.dirty |= effect != Effect::Underway;
     }
 
     /// Asks the policy what to do, if anything happened since it was last asked or its wake-up is due.
+    #[inline]
     pub fn decide(&mut self, now: Time) -> Decision<'_> {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
@@ -100,17 +119,29 @@ impl Scheduler {
             self.start_assigned();
         }
         self.vacated = false;
-        if self.dirty || self.next_wakeup().is_some_and(|at| at <= now) {
+        if self.dirty || self.is_woken(now) {
             self.dirty = false;
             let mut plan = Plan { view: &mut self.view, placement: &mut *self.placement, orders: &mut self.orders };
             self.policy.decide(&mut plan);
+            self.wakeup = self.policy.next_wakeup(&self.view);
+            self.stirred = false;
         }
         Decision { orders: &self.orders, notes: &self.view.notes }
     }
 
-    /// When `decide` wants to be called if nothing happens until then.
+    #[inline]
+    fn is_woken(&mut self, now: Time) -> bool {
+        if self.stirred {
+            self.wakeup = self.policy.next_wakeup(&self.view);
+            self.stirred = false;
+        }
+        self.wakeup.is_some_and(|at| at <= now)
+    }
+
+    /// When `decide` wants to be called if nothing happens until then; known after a call of `decide`.
+    #[inline]
     pub fn next_wakeup(&self) -> Option<Time> {
-        self.policy.next_wakeup(&self.view)
+        self.wakeup
     }
 
     /// Recomputes every index from scratch and compares.
@@ -138,6 +169,8 @@ impl Scheduler {
             progress: Span::ZERO,
             allocation: Allocation::new(),
             last_reason: 0,
+            next: Allocation::new(),
+            speed: FULL_SPEED,
         });
         self.view.pending.insert(job.0);
         Effect::Waiting
@@ -168,8 +201,9 @@ impl Scheduler {
 
     fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
         self.leave(job, attempt, |entry| {
-            entry.phase = Phase::Pending;
-            entry.preemptions += 1;
+            // Stopped on the way to somewhere else.
+            entry.phase = if entry.next.is_empty() { Phase::Pending } else { Phase::Assigned };
+            entry.preemptions += u32::from(entry.next.is_empty());
             entry.progress = progress;
         })
     }
@@ -178,18 +212,19 @@ impl Scheduler {
         self.leave(job, attempt, |entry| entry.phase = Phase::Done)
     }
 
-    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
+    fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span, lost: bool) -> Effect {
         self.leave(job, attempt, |entry| {
-            entry.failures += 1;
+            entry.failures += u16::from(!lost);
             entry.progress = progress;
-            entry.phase = if entry.failures >= entry.spec.attempts_max { Phase::Done } else { Phase::Pending };
+            let spent = !lost && entry.failures >= entry.spec.attempts_max;
+            entry.phase = if spent { Phase::Done } else { Phase::Pending };
         })
     }
 
     /// The attempt is over: its accelerators are vacated, and `change` says what becomes of the job.
     #[inline]
     fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> Effect {
-        let View { now, jobs, capacity, pending, active, stopping, .. } = &mut self.view;
+        let View { now, jobs, capacity, pending, active, assigned, stopping, .. } = &mut self.view;
         let Some(entry) = Self::current(jobs, job, attempt) else { return Effect::Stale };
         entry.executed = entry.executed_at(*now);
         entry.running_since = Time::MAX;
@@ -205,11 +240,26 @@ impl Scheduler {
         entry.allocation.clear();
         change(entry);
         self.vacated = true;
+        if entry.phase == Phase::Assigned {
+            entry.allocation = std::mem::take(&mut entry.next);
+            assigned.insert(job.0);
+            return Effect::Waiting;
+        }
+        // It ended by itself before it could be moved.
+        if !entry.next.is_empty() {
+            let next = std::mem::take(&mut entry.next);
+            capacity.give(&next, milli);
+        }
         if entry.phase == Phase::Done {
             return Effect::Over;
         }
         pending.insert(job.0);
         Effect::Waiting
+    }
+
+    #[cold]
+    fn node(&mut self, node: NodeId, state: NodeState) -> Effect {
+        if self.view.capacity.set_state(node, state) { Effect::Waiting } else { Effect::Stale }
     }
 
     fn start_assigned(&mut self) {

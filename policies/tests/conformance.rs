@@ -167,7 +167,7 @@ fn stale_events(scheduler: &Scheduler, job: JobId) -> Vec<Event> {
     let mut events = vec![
         Event::Started { job, attempt },
         Event::Stopped { job, attempt, progress },
-        Event::Failed { job, attempt, progress },
+        Event::Failed { job, attempt, progress, lost: false },
         Event::Finished { job, attempt },
     ];
     // A start that is told again is no news either.

@@ -7,7 +7,7 @@ use crate::series::{LEVELS, Level, Series};
 use crate::summary::Summary;
 use crate::waits::{Shares, Waits};
 use policies::{JobId, Time};
-use traces::runlog::{Header, JobMeta, LogReader, Observer, StepView, Tracker};
+use traces::runlog::{Header, JobMeta, LogReader, Observer, StepView, Tracker, held_milli};
 
 /// What happened in a run: results per job, levels over time, why jobs waited. Made from a log by [`read`](Analysis::read), or
 /// live, as the [`Observer`] of a driver.
@@ -105,7 +105,9 @@ impl Analysis {
         if step.cause == Cause::Noted {
             return;
         }
-        let milli = step.was.milli;
+        let wanted = step.was.milli;
+        // Told at the order to start, what is held is known of the step after it.
+        let milli = step.allocation.map_or(step.was.held_milli, |allocation| held_milli(wanted, allocation));
         let holds = |phase| matches!(phase, Phase::Starting | Phase::Running);
         let mut change = |level: Level, before: bool, after: bool, by: u64| {
             let level = &mut levels[level as usize];
@@ -118,9 +120,10 @@ impl Analysis {
         change(Level::RunningJobs, held, holds(step.to), 1);
         change(Level::RunningMilli, was(Phase::Running), step.to == Phase::Running, milli);
         change(Level::PendingJobs, was(Phase::Waiting), step.to == Phase::Waiting, 1);
-        change(Level::PendingMilli, was(Phase::Waiting), step.to == Phase::Waiting, milli);
-        let difference = |before: bool, after: bool| (i64::from(after) - i64::from(before)) * milli as i64;
-        let (held, wanted) = (difference(held, holds(step.to)), difference(was(Phase::Waiting), step.to == Phase::Waiting));
+        change(Level::PendingMilli, was(Phase::Waiting), step.to == Phase::Waiting, wanted);
+        let difference = |before: bool, after: bool, by: u64| (i64::from(after) - i64::from(before)) * by as i64;
+        let held = difference(held, holds(step.to), milli);
+        let wanted = difference(was(Phase::Waiting), step.to == Phase::Waiting, wanted);
         if held != 0 || wanted != 0 {
             shares.change(step.was.tenant, held, wanted);
         }

@@ -58,7 +58,7 @@ fn write_row(out: &mut dyn Write, name: &str, row: &JobRecord, tenant: &str) -> 
         write!(out, "{}", Seconds::from(row.first_start))?;
     }
     if row.is_done() {
-        write!(out, ",{},{}", Seconds::from(row.end), Seconds::from(row.wait()))?;
+        write!(out, ",{},{}", Seconds::from(row.end()), Seconds::from(row.wait()))?;
     } else {
         write!(out, ",,")?;
     }

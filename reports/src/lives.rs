@@ -4,6 +4,7 @@ use crate::reasons::Waiting;
 use policies::{Allocation, Attempt, Demand, Event, JobId, Note, Order, Reason, Time};
 use std::collections::BTreeMap;
 use traces::runlog::StepView;
+use traces::runlog::held_milli;
 
 /// Where a job is, as far as the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Cause {
     Stopped,
     Finished,
     Failed,
+    /// It broke with its node.
+    Lost,
 }
 
 /// One job.
@@ -38,6 +41,8 @@ pub(crate) struct Life {
     pub since: Time,
     /// Accelerator-thousandths that it asked for.
     pub milli: u64,
+    /// Accelerator-thousandths that it holds, while it starts or runs.
+    pub held_milli: u64,
     pub tenant: u32,
     /// Jobs with equal demands have equal classes: what does not fit for one fits for none.
     pub class: u32,
@@ -88,7 +93,10 @@ impl Lives {
             match order {
                 Order::Start { job, attempt, allocation } => self.start(step.now, *job, *attempt, allocation, &mut on),
                 // Its note may have come before the order that started it, which cleared it.
-                Order::Preempt { job, .. } => self.rows[job.index()].waiting = Waiting::Preempted,
+                Order::Preempt { job, .. } => {
+                    let waiting = &mut self.rows[job.index()].waiting;
+                    *waiting = if *waiting == Waiting::Moving { Waiting::Moving } else { Waiting::Preempted };
+                }
             }
         }
     }
@@ -101,6 +109,7 @@ impl Lives {
                     since: now,
                     class: *self.classes.entry(spec.demand).or_insert(next),
                     milli: spec.demand.milli_total(),
+                    held_milli: 0,
                     tenant: spec.tenant.0,
                     attempt: 0,
                     failures: 0,
@@ -123,7 +132,8 @@ impl Lives {
             Event::Started { job, attempt } => (job, attempt, Cause::Started),
             Event::Stopped { job, attempt, .. } => (job, attempt, Cause::Stopped),
             Event::Finished { job, attempt } => (job, attempt, Cause::Finished),
-            Event::Failed { job, attempt, .. } => (job, attempt, Cause::Failed),
+            Event::Failed { job, attempt, lost, .. } => (job, attempt, if lost { Cause::Lost } else { Cause::Failed }),
+            Event::Node { .. } => return,
         };
         let row = &mut self.rows[job.index()];
         let stale = row.attempt != attempt.0 || !matches!(row.phase, Phase::Starting | Phase::Running);
@@ -156,7 +166,8 @@ impl Lives {
     fn start<'a>(&mut self, now: Time, job: JobId, attempt: Attempt, on: &'a Allocation, show: &mut impl FnMut(Move<'a>)) {
         let row = &mut self.rows[job.index()];
         let was = *row;
-        *row = Life { since: now, attempt: attempt.0, phase: Phase::Starting, waiting: Waiting::InLine, ..was };
+        let held_milli = held_milli(row.milli, on);
+        *row = Life { since: now, held_milli, attempt: attempt.0, phase: Phase::Starting, waiting: Waiting::InLine, ..was };
         let cause = Cause::Ordered;
         show(Move { now, job, was, to: Phase::Starting, cause, waiting: Waiting::InLine, allocation: Some(on) });
     }

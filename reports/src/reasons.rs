@@ -28,11 +28,13 @@ pub enum Waiting {
     NextRound,
     /// Stopped for another job.
     Preempted,
+    /// Stopped to go on elsewhere, or on more or fewer accelerators.
+    Moving,
 }
 
 impl Waiting {
     /// All kinds, in order.
-    pub const ALL: [Waiting; 10] = [
+    pub const ALL: [Waiting; 11] = [
         Waiting::InLine,
         Waiting::NoCapacity,
         Waiting::Fragmented,
@@ -43,6 +45,7 @@ impl Waiting {
         Waiting::Vacating,
         Waiting::NextRound,
         Waiting::Preempted,
+        Waiting::Moving,
     ];
 
     /// The kind of a reason.
@@ -57,6 +60,7 @@ impl Waiting {
             Reason::Vacating => Waiting::Vacating,
             Reason::NextRound => Waiting::NextRound,
             Reason::Preempted { .. } => Waiting::Preempted,
+            Reason::Moving { .. } => Waiting::Moving,
         }
     }
 
@@ -73,6 +77,7 @@ impl Waiting {
             Waiting::Vacating => "its place is being vacated",
             Waiting::NextRound => "for the next round",
             Waiting::Preempted => "stopped for another job",
+            Waiting::Moving => "on its way to another place or size",
         }
     }
 

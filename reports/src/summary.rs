@@ -98,7 +98,7 @@ impl Summary {
         let done = || tracker.jobs().iter().filter(|row| row.is_done());
         let jct = Samples::new(done().map(|row| row.jct().0).collect());
         let wait = Samples::new(done().map(|row| row.wait().0).collect());
-        let service: u128 = tracker.jobs().iter().map(|row| u128::from(row.milli) * u128::from(row.executed.0)).sum();
+        let service: u128 = tracker.jobs().iter().map(|row| row.service()).sum();
         let (tenants, fairness_jain) = fairness(tracker.jobs());
         Summary {
             policy: header.policy.clone(),
@@ -152,7 +152,7 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
     for row in jobs {
         let (ran, stayed) = by_tenant.entry(row.tenant).or_default();
         if row.is_done() {
-            *ran += u128::from(row.milli) * u128::from(row.executed.0);
+            *ran += row.service();
             *stayed += u128::from(row.milli) * u128::from(row.jct().0);
         }
     }

@@ -36,7 +36,7 @@ pub fn jobs_table(analysis: &Analysis) -> Vec<Column> {
         Column::f64("accelerators", jobs.iter().map(|row| f64::from(row.milli) / 1000.0)),
         Column::f64("submit_s", jobs.iter().map(|row| at(row.submit))),
         Column::f64("start_s", jobs.iter().map(|row| at(row.first_start))),
-        Column::f64("end_s", jobs.iter().map(|row| at(row.end))),
+        Column::f64("end_s", jobs.iter().map(|row| at(row.end()))),
         Column::f64("jct_s", jobs.iter().map(done(JobRecord::jct))),
         Column::f64("wait_s", jobs.iter().map(done(JobRecord::wait))),
         Column::f64("executed_s", jobs.iter().map(|row| row.executed.as_secs_f64())),

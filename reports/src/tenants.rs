@@ -63,7 +63,7 @@ fn of_jobs(name: String, jobs: &[&JobRecord]) -> Tenant {
     let done: Vec<&JobRecord> = jobs.iter().copied().filter(|row| row.is_done()).collect();
     let jct = Samples::new(done.iter().map(|row| row.jct().0).collect());
     let wait = Samples::new(done.iter().map(|row| row.wait().0).collect());
-    let service: u128 = jobs.iter().map(|row| u128::from(row.milli) * u128::from(row.executed.0)).sum();
+    let service: u128 = jobs.iter().map(|row| row.service()).sum();
     let slowdown: f64 = done.iter().map(|row| bounded_slowdown(row)).sum();
     Tenant {
         name,

@@ -36,7 +36,7 @@ fn it_says_what_the_job_waited_behind() {
     assert_eq!((first.what, first.at_s, first.free, first.free_nodes), ("it was submitted", 10.0, 1.0, 1));
     assert_eq!((first.holders, first.largest_holders[0].name.as_str()), (1, "job-0"));
     assert_eq!(first.largest_tenants, [("vision".to_owned(), 3.0)]);
-    assert_eq!((first.ahead, first.pending), (0, 0));
+    assert_eq!((first.ahead, first.pending, first.room), (0, 0, false));
 }
 
 #[test]
@@ -45,7 +45,9 @@ fn a_job_in_line_learns_who_is_ahead() {
     assert_eq!(told.job.name, "job-3");
     let first = &told.moments[0];
     assert_eq!((first.ahead, first.ahead_accelerators), (2, 5.0));
-    assert_eq!(first.first_ahead.iter().map(|job| job.id).collect::<Vec<_>>(), [1, 2]);
+    let ahead: Vec<(u32, Waiting)> = first.first_ahead.iter().map(|(job, waiting)| (job.id, *waiting)).collect();
+    assert_eq!(ahead, [(1, Waiting::NoCapacity), (2, Waiting::BehindHead)]);
+    assert!(first.room, "one of four is free, and it wants one");
     assert_eq!(told.periods[0].overtaken.starts, 0, "nobody overtakes in a strict queue");
     let twin = [ROWS[0], ROWS[1], (11, 5, 4, 1)];
     let told = story(&Setup { policy: "fifo(skip=true)", ..Setup::nodes(1, 4) }, &twin, "job-2");

@@ -5,7 +5,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 /// Times that a world adds to the bare work. Presets of peers reproduce their published results; see [`COSTS`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Costs {
     /// Preset name.
     pub name: &'static str,
@@ -39,6 +39,12 @@ const ZERO: Costs = Costs {
     redo: all(Span::ZERO),
     seen_late: false,
 };
+
+impl Default for Costs {
+    fn default() -> Costs {
+        ZERO
+    }
+}
 
 /// All presets.
 pub const COSTS: &[(Costs, &str)] = &[

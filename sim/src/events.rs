@@ -2,23 +2,26 @@
 
 use policies::Time;
 
-/// Buckets: one for events of the instant of the last pop, and one per bit of a time.
-const BUCKETS: usize = 65;
+/// Bits of a digit, and digits of a time.
+const BITS: u32 = 6;
+const LEVELS: usize = u64::BITS.div_ceil(BITS) as usize;
+const DIGITS: usize = 1 << BITS;
 
 /// Future events by time; events of equal time come out in the order in which they went in.
 ///
-/// A radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, "Faster algorithms for the shortest path problem", JACM 37(2), 1990,
-/// section 3): simulated time never runs backwards, so an event need only be sorted as finely as it is near. Bucket `k` holds
-/// the events whose time differs from that of the last pop in bit `k - 1` and in no higher one. When the nearer buckets are
-/// empty, the next one is spread over them, in order. Equal times always share a bucket, which keeps them first in, first out.
+/// A radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, "Faster algorithms for the shortest path problem", JACM 37(2), 1990): as
+/// simulated time never runs backwards, an event need only be sorted as finely as it is near. It lies in the bucket of the
+/// highest digit (of [`BITS`] bits) in which its time differs from the time of the last pop, and of the value of that digit.
+/// When its bucket is the nearest one with any events, that is spread over lower digits, in order. Equal times always share a
+/// bucket, so they stay first in, first out.
 #[derive(Clone, Debug)]
 pub struct EventQueue<T> {
-    /// Bucket 0 is `due`.
-    buckets: [Vec<(Time, T)>; BUCKETS],
-    /// The earliest time in each bucket.
-    earliest: [Time; BUCKETS],
-    /// A bit per bucket that is not empty; bucket 0 is left out, and bucket `k` has bit `k - 1`.
-    filled: u64,
+    /// [`DIGITS`] buckets for each of [`LEVELS`] places.
+    buckets: Vec<Bucket<T>>,
+    /// Per place, a bit for each bucket that is not empty.
+    digits: [u64; LEVELS],
+    /// A bit for each place with such a bucket.
+    levels: u16,
     /// Events at `now`, of which the first `taken` are gone.
     due: Vec<T>,
     taken: usize,
@@ -28,12 +31,19 @@ pub struct EventQueue<T> {
     len: usize,
 }
 
+#[derive(Clone, Debug)]
+struct Bucket<T> {
+    earliest: Time,
+    events: Vec<(Time, T)>,
+}
+
 impl<T: Copy> Default for EventQueue<T> {
     fn default() -> EventQueue<T> {
+        let bucket = || Bucket { earliest: Time::MAX, events: Vec::new() };
         EventQueue {
-            buckets: std::array::from_fn(|_| Vec::new()),
-            earliest: [Time::MAX; BUCKETS],
-            filled: 0,
+            buckets: std::iter::repeat_with(bucket).take(LEVELS * DIGITS).collect(),
+            digits: [0; LEVELS],
+            levels: 0,
             due: Vec::new(),
             taken: 0,
             now: Time::ZERO,
@@ -63,17 +73,19 @@ impl<T: Copy> EventQueue<T> {
             self.due.push(event);
             return;
         }
-        let bit = differs.ilog2();
-        let bucket = bit as usize + 1;
-        self.filled |= 1 << bit;
-        self.earliest[bucket] = self.earliest[bucket].min(time);
-        self.buckets[bucket].push((time, event));
+        let level = (differs.ilog2() / BITS) as usize;
+        let digit = (time.0 >> (level as u32 * BITS)) as usize % DIGITS;
+        self.levels |= 1 << level;
+        self.digits[level] |= 1 << digit;
+        let bucket = &mut self.buckets[level * DIGITS + digit];
+        bucket.earliest = bucket.earliest.min(time);
+        bucket.events.push((time, event));
     }
 
     /// When the next event happens.
     #[inline]
     pub fn next_time(&self) -> Option<Time> {
-        (self.len > 0).then_some(self.next)
+        if self.len > 0 { Some(self.next) } else { None }
     }
 
     /// The next event, if it happens at `time` or before.
@@ -91,29 +103,43 @@ impl<T: Copy> EventQueue<T> {
         if self.taken == self.due.len() {
             self.due.clear();
             self.taken = 0;
-            self.next = self.earliest[self.nearest()];
+            self.next = self.nearest().map_or(Time::MAX, |(level, digit)| self.buckets[level * DIGITS + digit].earliest);
         }
         Some(event)
     }
 
-    /// The first bucket that is not empty; any, if all are.
+    /// Place and value of the digit of the nearest bucket that is not empty.
     #[inline]
-    fn nearest(&self) -> usize {
-        (self.filled.trailing_zeros() as usize + 1) % BUCKETS
+    fn nearest(&self) -> Option<(usize, usize)> {
+        if self.levels == 0 {
+            return None;
+        }
+        let level = self.levels.trailing_zeros() as usize;
+        Some((level, self.digits[level].trailing_zeros() as usize))
     }
 
-    /// Spreads the nearest bucket over those before it, now that its earliest event is due.
+    /// Makes the events of the next instant due.
     fn refill(&mut self) {
-        let nearest = self.nearest();
+        let Some((level, digit)) = self.nearest() else { return };
         self.now = self.next;
-        self.filled &= self.filled - 1;
-        self.earliest[nearest] = Time::MAX;
-        let mut bucket = std::mem::take(&mut self.buckets[nearest]);
-        for &(time, event) in &bucket {
+        self.digits[level] &= self.digits[level] - 1;
+        if self.digits[level] == 0 {
+            self.levels &= self.levels - 1;
+        }
+        let bucket = &mut self.buckets[level * DIGITS + digit];
+        bucket.earliest = Time::MAX;
+        // The usual case: alone in its bucket, it need not be looked at again.
+        if let [(_, event)] = bucket.events[..] {
+            bucket.events.clear();
+            self.due.push(event);
+            return;
+        }
+        let mut events = std::mem::take(&mut bucket.events);
+        for &(time, event) in &events {
             self.file(time, event);
         }
-        bucket.clear();
-        self.buckets[nearest] = bucket;
+        events.clear();
+        self.buckets[level * DIGITS + digit].events = events;
     }
 
     /// Events that are scheduled.

@@ -5,9 +5,11 @@
 mod costs;
 mod driver;
 mod events;
+mod recovery;
 mod world;
 
 pub use costs::{COSTS, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
+pub use recovery::Recovery;
 pub use world::{Arrival, Crashes, World};

@@ -2,8 +2,11 @@
 
 use crate::costs::Costs;
 use crate::events::EventQueue;
-use policies::{Attempt, Event, IdTable, JobId, JobSpec, Order, Span, Time};
+use crate::recovery::Recovery;
+use policies::elastic::{time_for, work_in};
+use policies::{Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeState, Order, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use traces::faults::Change;
 
 /// A job on its way into the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,9 @@ enum State {
     Done,
 }
 
+// One cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Truth {
     /// Work in all; grows when work has to be redone.
     work: Span,
@@ -53,7 +58,26 @@ struct Truth {
     running_since: Time,
     attempt: Attempt,
     state: State,
+    /// In ten-thousandths of full speed, on what the attempt holds.
+    speed: u16,
+    /// Of the whole gang.
     accelerators: u32,
+    elastic: Elastic,
+}
+
+impl Truth {
+    /// Work that the attempt has done by `now`.
+    fn ran(&self, now: Time) -> Span {
+        work_in(now.since(self.running_since), self.speed.into())
+    }
+
+    /// The attempt ends without having been stopped.
+    fn break_off(&mut self, now: Time, recovery: Recovery) {
+        let kept = recovery.kept(now.since(self.running_since));
+        self.done = (self.done + work_in(kept, self.speed.into())).min(self.work);
+        self.state = State::Waiting;
+        self.running_since = Time::MAX;
+    }
 }
 
 /// Something that will happen to an attempt unless something else comes first.
@@ -63,6 +87,8 @@ enum Happening {
     Finish,
     Crash,
     Stop,
+    /// It was sent to a node that is down.
+    Lose,
 }
 
 /// The simulated accelerators and the jobs on them.
@@ -74,6 +100,20 @@ pub struct World {
     immediate_at: Time,
     costs: Costs,
     crashes: Option<Crashes>,
+    /// Jobs that were submitted and are not done.
+    live: u32,
+    recovery: Recovery,
+    breaks: Option<Breaks>,
+}
+
+/// Nodes that break, where any do.
+struct Breaks {
+    /// By time; those before `next` have happened.
+    changes: Vec<Change>,
+    next: usize,
+    /// Attempts that hold something of a node, and some that did.
+    on: Vec<Vec<(JobId, Attempt)>>,
+    down: Vec<bool>,
 }
 
 impl World {
@@ -86,13 +126,37 @@ impl World {
             immediate_at: Time::ZERO,
             costs,
             crashes,
+            live: 0,
+            recovery: Recovery::LastStop,
+            breaks: None,
         }
+    }
+
+    /// The same world, in which nodes change as `changes` (sorted) say.
+    pub fn with_faults(mut self, fleet: &Fleet, changes: Vec<Change>) -> World {
+        debug_assert!(changes.is_sorted());
+        let nodes = fleet.nodes.len();
+        self.breaks = Some(Breaks { changes, next: 0, on: vec![Vec::new(); nodes], down: vec![false; nodes] });
+        self
+    }
+
+    /// The same world, in which so much of an attempt's work survives its end by a crash or with its node.
+    pub fn with_recovery(self, recovery: Recovery) -> World {
+        World { recovery, ..self }
     }
 
     /// When something happens next by itself.
     #[inline]
     pub fn next_time(&self) -> Option<Time> {
-        if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) }
+        let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        match &self.breaks {
+            None => happening,
+            Some(breaks) => {
+                // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
+                let change = breaks.changes.get(breaks.next).filter(|_| self.live > 0).map(|change| change.at);
+                happening.into_iter().chain(change).min()
+            }
+        }
     }
 
     /// Lets a job in, and returns the event that tells the scheduler.
@@ -104,12 +168,16 @@ impl World {
             running_since: Time::MAX,
             attempt: Attempt(0),
             state: State::Waiting,
+            speed: FULL_SPEED as u16,
             accelerators: arrival.spec.demand.accelerators,
+            elastic: arrival.spec.elastic,
         });
+        self.live += 1;
         Event::Submit { job, spec: arrival.spec }
     }
 
     /// Everything that happens by itself at `now`, in order, into `events`.
+    #[inline]
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
         for i in 0..self.immediate.len() {
             self.happen(now, self.immediate[i], events);
@@ -118,20 +186,76 @@ impl World {
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
         }
+        if self.breaks.is_some() {
+            self.change_nodes(now, events);
+        }
+    }
+
+    /// Nodes break and are repaired.
+    #[cold]
+    fn change_nodes(&mut self, now: Time, events: &mut Vec<Event>) {
+        let Some(mut breaks) = self.breaks.take() else { return };
+        while let Some(&Change { node, state, .. }) = breaks.changes.get(breaks.next).filter(|change| change.at <= now) {
+            breaks.next += 1;
+            breaks.down[node.index()] = state == NodeState::Down;
+            if state == NodeState::Down {
+                for (job, attempt) in std::mem::take(&mut breaks.on[node.index()]) {
+                    self.lose(now, job, attempt, events);
+                }
+            }
+            events.push(Event::Node { node, state });
+        }
+        self.breaks = Some(breaks);
+    }
+
+    /// The attempt breaks with a node that it is on, unless it is over.
+    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, events: &mut Vec<Event>) {
+        let Some(truth) = self.jobs.get_mut(job) else { return };
+        let holds = matches!(truth.state, State::Starting | State::Running | State::Stopping);
+        if truth.attempt != attempt || !holds {
+            return;
+        }
+        truth.break_off(now, self.recovery);
+        events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
+    }
+
+    /// Notes on which nodes an attempt is. False if one of them is down.
+    #[cold]
+    fn settle(breaks: &mut Breaks, jobs: &IdTable<Truth>, job: JobId, attempt: Attempt, allocation: &Allocation) -> bool {
+        if allocation.iter().any(|grant| breaks.down[grant.node.index()]) {
+            return false;
+        }
+        for grant in allocation {
+            let on = &mut breaks.on[grant.node.index()];
+            if on.len() == on.capacity() {
+                let holds = |truth: &Truth| matches!(truth.state, State::Starting | State::Running | State::Stopping);
+                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|truth| truth.attempt == attempt && holds(truth)));
+            }
+            on.push((job, attempt));
+        }
+        true
     }
 
     /// Carries out the orders of one step.
+    #[inline]
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
         let start = |order: &&Order| matches!(order, Order::Start { .. });
         let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
         for order in orders {
             match *order {
-                Order::Start { job, attempt, .. } => {
+                Order::Start { job, attempt, ref allocation } => {
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
                     debug_assert_eq!(truth.state, State::Waiting);
                     (truth.attempt, truth.state) = (attempt, State::Starting);
-                    self.after(now, self.costs.start + extra, job, attempt, Happening::Start);
+                    if !truth.elastic.is_rigid() {
+                        let size = allocation.iter().map(|grant| grant.count).sum();
+                        truth.speed = truth.elastic.speed_on(truth.accelerators, size) as u16;
+                    }
+                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
+                    let (delay, what) =
+                        if settled { (self.costs.start + extra, Happening::Start) } else { (Span::ZERO, Happening::Lose) };
+                    self.after(now, delay, job, attempt, what);
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
             }
@@ -158,7 +282,7 @@ impl World {
     }
 
     /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
-    #[inline]
+    #[inline(always)]
     fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
@@ -167,22 +291,26 @@ impl World {
                     truth.state = State::Running;
                 }
                 truth.running_since = now;
-                let left = truth.work.saturating_sub(truth.done);
+                let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
                 self.foresee_end(now, job, attempt, left);
                 events.push(Event::Started { job, attempt });
             }
             (Happening::Finish, State::Running | State::Stopping) => {
                 truth.state = State::Done;
                 self.jobs.retire(job);
+                self.live -= 1;
                 events.push(Event::Finished { job, attempt });
             }
             (Happening::Crash, State::Running | State::Stopping) => {
+                truth.break_off(now, self.recovery);
+                events.push(Event::Failed { job, attempt, progress: truth.done, lost: false });
+            }
+            (Happening::Lose, State::Starting | State::Stopping) => {
                 truth.state = State::Waiting;
-                truth.running_since = Time::MAX;
-                events.push(Event::Failed { job, attempt, progress: truth.done });
+                events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
             }
             (Happening::Stop, State::Stopping) => {
-                let ran = now.since(truth.running_since);
+                let ran = truth.ran(now);
                 let redo = if ran > Span::ZERO { self.costs.redo_for(truth.accelerators) } else { Span::ZERO };
                 // Stopped while it was being torn down, it has run for longer than it had work.
                 truth.done = (truth.done + ran).min(truth.work);

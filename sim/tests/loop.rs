@@ -66,7 +66,7 @@ fn nobody_overtakes_the_head_unless_skipping() {
 fn starting_together_takes_longer_under_the_safa_preset() {
     let (tracker, _) = simulate("fifo", 4, &[(0, 10, 1), (100, 10, 1), (100, 10, 1)], "safa", None);
     assert_eq!(starts(&tracker), [2.0, 104.0, 104.0]);
-    assert_eq!(tracker.jobs()[0].end, Time(14_500_000));
+    assert_eq!(tracker.jobs()[0].end(), Time(14_500_000));
 }
 
 #[test]

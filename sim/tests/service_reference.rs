@@ -119,7 +119,7 @@ fn queues(pool: u64, jobs: &[Job], limits: &[u64], gpu: bool) -> Result {
 fn orrery(pool: u32, policy: &str, jobs: &[Job]) -> Result {
     let arrivals: Vec<_> = jobs.iter().map(|&(submit, duration, gang)| arrival(submit, duration, gang)).collect();
     let run = simulate(Fleet::pool(pool), policy, "pool", "zero", &arrivals, true);
-    run.jobs().iter().map(|j| (j.end.0 / 1_000_000, j.preemptions)).collect()
+    run.jobs().iter().map(|j| (j.end().0 / 1_000_000, j.preemptions)).collect()
 }
 
 /// Streams with many equal times and durations, so that ties decide, and gangs up to the whole pool.

@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod export;
+pub mod faults;
 pub mod frames;
 pub mod generate;
 pub mod import;

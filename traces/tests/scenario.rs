@@ -4,7 +4,7 @@ use policies::{Demand, Fleet, Span, Time, TypeId, TypeSet};
 use proptest::prelude::*;
 use std::path::Path;
 use traces::generate::{Preset, WorkloadModel, generate};
-use traces::scenario::{Estimates, Jobs, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, NoSuchJob, Scenario, ScenarioError, TraceSpec, align_types, parse_nodes};
 use traces::{Outcome, Trace, TraceJob};
 
 const HEAD: &str = "[fleet]\nnodes = \"4x8\"\n";
@@ -29,7 +29,7 @@ fn the_quickstart_is_an_interesting_week() {
     assert!(scenario.question.ends_with('?') && !scenario.question.contains('#'), "{}", scenario.question);
     let fleet = scenario.fleet().unwrap();
     assert_eq!(fleet.accelerators(), 512);
-    let Jobs::Generate(model) = scenario.jobs(&fleet) else { panic!("no model") };
+    let Jobs::Generate(model) = scenario.source(&fleet) else { panic!("no model") };
     let trace = generate(&model, scenario.seed).unwrap();
     assert!((3000..20_000).contains(&trace.jobs.len()), "{} jobs", trace.jobs.len());
     assert!(trace.jobs.iter().any(|job| job.demand.accelerators >= 64));
@@ -88,7 +88,7 @@ fn a_million_accelerators_take_a_few_lines() {
 fn the_fleet_completes_the_model() {
     let scenario = parse(&format!("seed = 5\n{HEAD}[workload]\nload = 0.5\njobs = 100\n")).unwrap();
     let fleet = scenario.fleet().unwrap();
-    let Jobs::Generate(model) = scenario.jobs(&fleet) else { panic!("no model") };
+    let Jobs::Generate(model) = scenario.source(&fleet) else { panic!("no model") };
     assert_eq!((model.accelerators, model.accelerators_max), (Some(32), Some(32)));
     assert_eq!(scenario.name, "test");
     assert_eq!(scenario.run.estimates, Estimates::Oracle);
@@ -154,7 +154,7 @@ fn applied(lines: &str) -> Trace {
     let cluster = fleet.add_cluster("c", region);
     fleet.add_nodes(cluster, x, 2, 8);
     fleet.add_nodes(cluster, new, 2, 8);
-    spec.apply(minutely(), &fleet)
+    spec.apply(minutely(), &fleet).unwrap()
 }
 
 #[test]
@@ -165,6 +165,17 @@ fn windows_and_sizes_filter() {
     assert_eq!((trace.jobs[0].submit, trace.jobs[0].recorded_start), (Time::from_secs(60), Some(Time::from_secs(67))));
     assert_eq!(trace.epoch_unix_s, Some(1600));
     assert_eq!(applied("").jobs.len(), 100);
+}
+
+#[test]
+fn jobs_of_one_moment_may_be_reordered() {
+    let spec = |ids: &str| toml::from_str::<TraceSpec>(&format!("file = \"t.csv\"\nbehind = {ids}")).unwrap();
+    let mut trace = minutely();
+    trace.jobs.truncate(5);
+    trace.jobs[1..4].iter_mut().for_each(|job| job.submit = Time::from_secs(60));
+    let ordered = spec("[\"0\", \"2\", \"1\"]").apply(trace.clone(), &Fleet::pool(8)).unwrap();
+    assert_eq!(ordered.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["0", "3", "1", "2", "4"]);
+    assert_eq!(spec("[\"5\"]").apply(trace, &Fleet::pool(8)), Err(NoSuchJob("5".into())));
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl<I: Index> Attained<I> {
     }
 
     fn follow(&mut self, view: &View, event: &Event) {
-        let job = event.job();
+        let Some(job) = event.job() else { return };
         if let Event::Submit { spec, .. } = event {
             let stand = self.index.stand(0, 0, spec.demand.milli_total());
             self.rows.push(Row { stand, alarm: None, back: false });

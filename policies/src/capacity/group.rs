@@ -81,6 +81,28 @@ impl Group {
         }
     }
 
+    /// `node`, with so many accelerators wholly free, is listed from now on, or is not.
+    pub(super) fn list(&mut self, node: NodeId, free: u32, listed: bool) {
+        let set = &mut self.by_free[if self.fungible { 0 } else { free as usize }];
+        if listed {
+            set.insert(node.0)
+        } else {
+            set.remove(node.0)
+        };
+    }
+
+    /// The same for an accelerator of it that is shared and has `milli` thousandths free.
+    pub(super) fn list_share(&mut self, node: NodeId, milli: u16, listed: bool) {
+        if milli > 0 && milli < WHOLE_MILLI {
+            let set = self.shared.entry(milli).or_default();
+            if listed {
+                set.insert(node.0)
+            } else {
+                set.remove(node.0)
+            };
+        }
+    }
+
     /// Whether both index the same nodes the same way.
     pub(super) fn same_index(&self, other: &Group) -> bool {
         let ids = |set: &IdSet| set.iter().collect::<Vec<_>>();

@@ -10,6 +10,7 @@ mod node;
 pub use group::Group;
 
 use crate::allocation::{Allocation, Grant};
+use crate::event::NodeState as NodeCondition;
 use crate::fleet::Fleet;
 use crate::ids::{ClusterId, NodeId, TypeId};
 use crate::job::{Demand, WHOLE_MILLI};
@@ -29,28 +30,53 @@ struct Amount {
 /// How many kinds of grant [`grant_kind`] tells apart.
 pub const GRANT_KINDS: usize = 8;
 
-/// What kind of user a grant is to its node: 0 a share of accelerators, 1 to 7 whole ones: one, two, up to 4, 8, 16, 32, 64.
+/// What kind of user a grant is to its node: 0 a share of accelerators, 1 to 7 whole ones: one, two, up to 4, 8, 16, 32, more.
 pub const fn grant_kind(count: u32, milli: u16) -> usize {
-    if milli < WHOLE_MILLI || count == 0 { 0 } else { 1 + count.next_power_of_two().trailing_zeros() as usize }
+    match count {
+        _ if milli < WHOLE_MILLI => 0,
+        0 => 0,
+        1..=32 => 1 + count.next_power_of_two().trailing_zeros() as usize,
+        _ => GRANT_KINDS - 1,
+    }
 }
 
 impl Amount {
     /// What `count` of the demand's accelerators take, processors and memory in proportion.
+    #[inline]
     fn portion(demand: &Demand, count: u32) -> Amount {
         Amount {
             milli: u64::from(count) * u64::from(demand.milli),
-            cpu_milli: demand.cpu_milli_for(count),
-            memory_mib: demand.memory_mib_for(count),
+            cpu_milli: if demand.cpu_milli == 0 { 0 } else { demand.cpu_milli_for(count) },
+            memory_mib: if demand.memory_mib == 0 { 0 } else { demand.memory_mib_for(count) },
         }
     }
 
+    #[inline]
     fn holds(&self, wanted: &Amount) -> bool {
         self.milli >= wanted.milli && self.cpu_milli >= wanted.cpu_milli && self.memory_mib >= wanted.memory_mib
     }
 
+    #[inline]
+    fn shift(&mut self, by: &Amount, up: bool) {
+        shift(&mut self.milli, by.milli, up);
+        if by.cpu_milli | by.memory_mib != 0 {
+            shift32(&mut self.cpu_milli, by.cpu_milli, up);
+            shift32(&mut self.memory_mib, by.memory_mib, up);
+        }
+    }
+
+    #[inline]
     fn grant(&self, node: NodeId, count: u32, devices: u64) -> Grant {
         Grant { node, count, devices, cpu_milli: self.cpu_milli, memory_mib: self.memory_mib }
     }
+}
+
+/// Which of the two views of the accelerators something changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Views {
+    Planned,
+    Held,
+    Both,
 }
 
 /// The free capacity of a fleet and its indexes.
@@ -67,6 +93,8 @@ pub struct Capacity {
     free_milli_by_type: Vec<u64>,
     generation: u64,
     journal: Journal,
+    /// Nodes that are not up.
+    states: BTreeMap<NodeId, NodeCondition>,
 }
 
 impl Capacity {
@@ -104,15 +132,18 @@ impl Capacity {
             free_milli_by_type,
             generation: 0,
             journal,
+            states: BTreeMap::new(),
         }
     }
 
     /// The machines.
+    #[inline]
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
     /// Groups of like nodes, in order of their first node.
+    #[inline]
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -123,11 +154,13 @@ impl Capacity {
     }
 
     /// Accelerator-thousandths free to plan with.
+    #[inline]
     pub fn free_milli(&self) -> u64 {
         self.free_milli
     }
 
     /// Accelerator-thousandths of the types in `demand` that are free to plan with.
+    #[inline]
     pub fn free_milli_for(&self, demand: &Demand) -> u64 {
         if demand.types == crate::job::TypeSet::ANY {
             return self.free_milli;
@@ -142,6 +175,7 @@ impl Capacity {
     }
 
     /// Grows by one whenever something becomes free to plan with: what did not fit before may fit now.
+    #[inline]
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -157,6 +191,7 @@ impl Capacity {
     }
 
     /// Thousandths free to plan with on `node`, over all its accelerators.
+    #[inline]
     pub fn node_free_milli(&self, node: NodeId) -> u64 {
         self.nodes[node.index()].free.milli
     }
@@ -183,8 +218,9 @@ impl Capacity {
     /// on fungible nodes.
     pub fn grants_by_kind(&self, node: NodeId) -> [u8; GRANT_KINDS] {
         let state = &self.nodes[node.index()];
-        let mut grants = state.grants;
+        let mut grants = [0; GRANT_KINDS];
         grants[0] = state.shared.count_ones() as u8;
+        grants[1..].copy_from_slice(&state.grants);
         grants
     }
 
@@ -192,7 +228,8 @@ impl Capacity {
     pub fn fits(&self, node: NodeId, demand: &Demand, count: u32) -> bool {
         let state = &self.nodes[node.index()];
         let group = &self.groups[state.group as usize];
-        if count > 0 && !demand.types.contains(group.kind) || !state.free.holds(&Amount::portion(demand, count)) {
+        let acceptable = !state.closed && (count == 0 || demand.types.contains(group.kind));
+        if !acceptable || !state.free.holds(&Amount::portion(demand, count)) {
             return false;
         }
         let roomy = |&d: &usize| state.device_free(&self.shares, d) >= demand.milli;
@@ -209,7 +246,7 @@ impl Capacity {
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
         let state = &self.nodes[node.index()];
         let wanted = Amount::portion(demand, count);
-        if !state.free.holds(&wanted) {
+        if !state.free.holds(&wanted) || state.closed {
             return None;
         }
         let devices = if self.groups[state.group as usize].fungible || count == 0 {
@@ -226,7 +263,7 @@ impl Capacity {
     pub fn grant_devices(&self, node: NodeId, demand: &Demand, devices: u64) -> Option<Grant> {
         let (state, count) = (&self.nodes[node.index()], devices.count_ones());
         let wanted = Amount::portion(demand, count);
-        let named = (state.whole | state.shared) & devices == devices;
+        let named = (state.whole | state.shared) & devices == devices && !state.closed;
         let fits = named && bits(devices).all(|d| state.device_free(&self.shares, d) >= demand.milli);
         (fits && state.free.holds(&wanted)).then(|| wanted.grant(node, count, devices))
     }
@@ -236,7 +273,8 @@ impl Capacity {
         allocation.iter().all(|grant| {
             let state = &self.nodes[grant.node.index()];
             state.is_vacant(&self.shares, grant.devices, milli)
-                && (!self.is_counted(state) || self.amounts_are_vacant(grant, milli))
+                && (!(self.groups[state.group as usize].fungible || state.counts_resources())
+                    || self.amounts_are_vacant(grant, milli))
         })
     }
 
@@ -249,17 +287,43 @@ impl Capacity {
             && held.milli + wanted <= u64::from(spec.accelerators) * u64::from(WHOLE_MILLI)
     }
 
-    /// Whether more than named accelerators is held of a node.
-    fn is_counted(&self, state: &NodeState) -> bool {
-        let resources = state.free.cpu_milli != u32::MAX || state.free.memory_mib != u32::MAX;
-        resources || self.groups[state.group as usize].fungible
+    /// What a node is.
+    pub fn state(&self, node: NodeId) -> NodeCondition {
+        self.states.get(&node).copied().unwrap_or(NodeCondition::Up)
+    }
+
+    /// The nodes that are not up, and what they are.
+    pub fn closed(&self) -> impl Iterator<Item = (NodeId, NodeCondition)> + '_ {
+        self.states.iter().map(|(&node, &state)| (node, state))
+    }
+
+    /// Opens or closes a node: nothing is found on a closed one, and what is free there is in no total. What is planned and held
+    /// there stays so until it is given back. Returns whether this is news.
+    pub(crate) fn set_state(&mut self, node: NodeId, state: NodeCondition) -> bool {
+        if self.state(node) == state {
+            return false;
+        }
+        let closed = state != NodeCondition::Up;
+        if closed {
+            self.states.insert(node, state)
+        } else {
+            self.states.remove(&node)
+        };
+        let entry = &mut self.nodes[node.index()];
+        if entry.closed != closed {
+            let group = &mut self.groups[entry.group as usize];
+            entry.close(node, &self.shares, group, closed);
+            shift(&mut self.free_milli, entry.free.milli, !closed);
+            shift(&mut self.free_milli_by_type[group.kind.index()], entry.free.milli, !closed);
+            self.generation += u64::from(!closed);
+            self.journal.push(node);
+        }
+        true
     }
 
     /// Takes `allocation` out of what is free to plan with.
     pub(crate) fn take(&mut self, allocation: &Allocation, milli: u16) {
-        for grant in allocation {
-            self.change_planned(grant, milli, true);
-        }
+        self.change(allocation, milli, true, Views::Planned);
     }
 
     /// Puts `allocation` back into what is free to plan with.
@@ -270,62 +334,57 @@ impl Capacity {
 
     /// Puts `allocation` back for a moment, to see what would fit then: unlike [`give`](Capacity::give) this is no news.
     pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16) {
-        for grant in allocation {
-            self.change_planned(grant, milli, false);
-        }
-    }
-
-    fn change_planned(&mut self, grant: &Grant, milli: u16, taken: bool) {
-        let state = &mut self.nodes[grant.node.index()];
-        let group = &mut self.groups[state.group as usize];
-        let amount = u64::from(grant.count) * u64::from(milli);
-        shift(&mut state.free.milli, amount, !taken);
-        shift(&mut self.free_milli, amount, !taken);
-        shift(&mut self.free_milli_by_type[group.kind.index()], amount, !taken);
-        if state.free.cpu_milli != u32::MAX {
-            shift32(&mut state.free.cpu_milli, grant.cpu_milli, !taken);
-        }
-        if state.free.memory_mib != u32::MAX {
-            shift32(&mut state.free.memory_mib, grant.memory_mib, !taken);
-        }
-        self.journal.push(grant.node);
-        if grant.devices != 0 {
-            state.plan(grant.node, &mut self.shares, group, grant.devices, milli, taken);
-        }
+        self.change(allocation, milli, false, Views::Planned);
     }
 
     /// Records that a job physically occupies `allocation`, which was taken before.
     pub(crate) fn hold(&mut self, allocation: &Allocation, milli: u16) {
-        self.change_held(allocation, milli, true);
+        self.change(allocation, milli, true, Views::Held);
     }
 
     /// Records that a job physically leaves `allocation`, which was given back before.
     pub(crate) fn vacate(&mut self, allocation: &Allocation, milli: u16) {
-        self.change_held(allocation, milli, false);
+        self.change(allocation, milli, false, Views::Held);
     }
 
     /// [`take`](Capacity::take) and [`hold`](Capacity::hold).
+    #[inline]
     pub(crate) fn occupy(&mut self, allocation: &Allocation, milli: u16) {
-        self.take(allocation, milli);
-        self.hold(allocation, milli);
+        self.change(allocation, milli, true, Views::Both);
     }
 
     /// [`give`](Capacity::give) and [`vacate`](Capacity::vacate).
+    #[inline]
     pub(crate) fn release(&mut self, allocation: &Allocation, milli: u16) {
-        self.give(allocation, milli);
-        self.vacate(allocation, milli);
+        self.change(allocation, milli, false, Views::Both);
+        self.generation += 1;
     }
 
-    /// Records that a job physically occupies (or leaves, if not `held`) `allocation`.
-    fn change_held(&mut self, allocation: &Allocation, milli: u16, held: bool) {
+    /// Moves `allocation` out of (`taken`) or back into what is free. Inlined, so that each use knows its views.
+    #[inline(always)]
+    fn change(&mut self, allocation: &Allocation, milli: u16, taken: bool, views: Views) {
         for grant in allocation {
-            if self.is_counted(&self.nodes[grant.node.index()]) {
-                let amount = &mut self.held[grant.node.index()];
-                shift(&mut amount.milli, u64::from(grant.count) * u64::from(milli), held);
-                shift32(&mut amount.cpu_milli, grant.cpu_milli, held);
-                shift32(&mut amount.memory_mib, grant.memory_mib, held);
+            let state = &mut self.nodes[grant.node.index()];
+            let group = &mut self.groups[state.group as usize];
+            let amount = state.amount_of(grant, milli);
+            if views != Views::Planned && (group.fungible || state.counts_resources()) {
+                self.held[grant.node.index()].shift(&amount, taken);
             }
-            self.nodes[grant.node.index()].hold(&mut self.shares, grant.devices, milli, held);
+            if views != Views::Held {
+                state.free.shift(&amount, !taken);
+                if !state.closed {
+                    shift(&mut self.free_milli, amount.milli, !taken);
+                    shift(&mut self.free_milli_by_type[group.kind.index()], amount.milli, !taken);
+                }
+                self.journal.push(grant.node);
+            }
+            // Accelerators of fungible nodes have no names.
+            if grant.devices != 0 && views != Views::Planned {
+                state.hold(&mut self.shares, grant.devices, milli, taken);
+            }
+            if grant.devices != 0 && views != Views::Held {
+                state.plan(grant.node, &mut self.shares, group, grant.devices, milli, taken);
+            }
         }
     }
 
@@ -339,6 +398,9 @@ impl Capacity {
         held: impl Iterator<Item = (&'a Allocation, u16)>,
     ) -> Result<(), String> {
         let mut fresh = Capacity::new(self.fleet.clone());
+        for (&node, &state) in &self.states {
+            fresh.set_state(node, state);
+        }
         for (allocation, milli) in planned {
             for grant in allocation {
                 let free = fresh.nodes[grant.node.index()].free;
@@ -351,7 +413,7 @@ impl Capacity {
                 if bits(grant.devices).any(|d| fresh.device_free_milli(grant.node)[d] < milli) {
                     return Err(format!("an accelerator of node {} is oversubscribed", grant.node.0));
                 }
-                fresh.change_planned(grant, milli, true);
+                fresh.take(&Allocation::from_elem(*grant, 1), milli);
             }
         }
         for (allocation, milli) in held {
@@ -395,10 +457,12 @@ fn low_bits(count: u32) -> u64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
+#[inline]
 fn shift(value: &mut u64, amount: u64, up: bool) {
     *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
 }
 
+#[inline]
 fn shift32(value: &mut u32, amount: u32, up: bool) {
     *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
 }

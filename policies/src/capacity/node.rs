@@ -1,6 +1,7 @@
 //! What is planned and held on one node.
 
 use super::{Amount, GRANT_KINDS, Group, bits, grant_kind};
+use crate::allocation::Grant;
 use crate::ids::NodeId;
 use crate::job::WHOLE_MILLI;
 
@@ -22,8 +23,10 @@ pub(super) struct NodeState {
     pub held_shared: u64,
     /// Free to plan with; `u32::MAX` processors or memory where nobody counts them.
     pub free: Amount,
-    /// Grants of whole accelerators planned here, by [kind](grant_kind).
-    pub grants: [u8; GRANT_KINDS],
+    /// Grants of whole accelerators planned here, by [kind](grant_kind) less one.
+    pub grants: [u8; GRANT_KINDS - 1],
+    /// Takes nothing: it is in no index and in no total.
+    pub closed: bool,
 }
 
 /// Thousandths of the shared accelerators of all nodes; of others nothing is written here.
@@ -38,8 +41,24 @@ pub(super) struct Shares {
 impl NodeState {
     /// Everything free.
     pub fn new(group: u32, first_device: u32, whole: u64, free: Amount) -> NodeState {
-        let grants = [0; GRANT_KINDS];
-        NodeState { group, first_device, whole, shared: 0, held_whole: 0, held_shared: 0, free, grants }
+        let grants = [0; GRANT_KINDS - 1];
+        NodeState { group, first_device, whole, shared: 0, held_whole: 0, held_shared: 0, free, grants, closed: false }
+    }
+
+    /// Whether somebody counts its processors or memory.
+    #[inline]
+    pub fn counts_resources(&self) -> bool {
+        self.free.cpu_milli != u32::MAX || self.free.memory_mib != u32::MAX
+    }
+
+    /// What a grant takes of it, less what nobody counts.
+    #[inline]
+    pub fn amount_of(&self, grant: &Grant, milli: u16) -> Amount {
+        Amount {
+            milli: u64::from(grant.count) * u64::from(milli),
+            cpu_milli: if self.free.cpu_milli == u32::MAX { 0 } else { grant.cpu_milli },
+            memory_mib: if self.free.memory_mib == u32::MAX { 0 } else { grant.memory_mib },
+        }
     }
 
     /// Thousandths of accelerator `device` that are free to plan with.
@@ -99,7 +118,7 @@ impl NodeState {
     pub fn plan(&mut self, node: NodeId, shares: &mut Shares, group: &mut Group, devices: u64, milli: u16, taken: bool) {
         let before = self.whole.count_ones();
         if milli == WHOLE_MILLI {
-            let kind = &mut self.grants[grant_kind(devices.count_ones(), milli)];
+            let kind = &mut self.grants[grant_kind(devices.count_ones(), milli) - 1];
             if taken {
                 assert!(self.whole & devices == devices, "planned twice");
                 self.whole &= !devices;
@@ -112,7 +131,9 @@ impl NodeState {
         } else {
             bits(devices).for_each(|device| self.plan_share(node, shares, group, device, milli, taken));
         }
-        group.recount(node, before, self.whole.count_ones());
+        if !self.closed {
+            group.recount(node, before, self.whole.count_ones());
+        }
     }
 
     fn plan_share(&mut self, node: NodeId, shares: &mut Shares, group: &mut Group, device: usize, milli: u16, taken: bool) {
@@ -124,13 +145,25 @@ impl NodeState {
         all[device] = is;
         self.whole = with_bit(self.whole, device, is == WHOLE_MILLI);
         self.shared = with_bit(self.shared, device, is != WHOLE_MILLI);
-        group.reshare(node, was, is, all.contains(&was));
+        if !self.closed {
+            group.reshare(node, was, is, all.contains(&was));
+        }
+    }
+
+    /// Takes the node out of its group's index, or puts it back.
+    pub fn close(&mut self, node: NodeId, shares: &Shares, group: &mut Group, closed: bool) {
+        self.closed = closed;
+        group.list(node, self.whole.count_ones(), !closed);
+        for device in bits(self.shared) {
+            group.list_share(node, shares.free[self.first_device as usize + device], !closed);
+        }
     }
 
     /// Notes that `milli` of each of `devices` is physically held (or no longer, unless `held`).
     ///
     /// # Panics
     /// If an accelerator would be held twice or is released twice.
+    #[inline]
     pub fn hold(&mut self, shares: &mut Shares, devices: u64, milli: u16, held: bool) {
         if milli == WHOLE_MILLI {
             if held {

@@ -61,9 +61,9 @@ impl Expected {
 
     /// Keeps up with an event. Returns what changed: the occupancy before and after.
     pub fn observe(&mut self, view: &View, event: &Event) -> (Option<Occupancy>, Option<Occupancy>) {
-        let id = event.job();
+        let Some(id) = event.job() else { return (None, None) };
         match event {
-            Event::Submit { .. } => (None, None),
+            Event::Submit { .. } | Event::Node { .. } => (None, None),
             Event::Started { .. } => {
                 let end = self.end(view, view.job(id));
                 let old = self.remove(id);

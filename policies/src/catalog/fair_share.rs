@@ -118,8 +118,9 @@ impl FairShare {
 
 impl Policy for FairShare {
     fn observe(&mut self, view: &View, event: &Event) {
+        let Some(job) = event.job() else { return };
         if !matches!(event, Event::Started { .. }) {
-            self.left(view, event.job());
+            self.left(view, job);
         }
         if let Some(job) = made_pending(view, event) {
             self.lanes.push(view, job);

@@ -2,6 +2,7 @@
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
 use crate::event::{Event, Reason};
+use crate::ids::JobId;
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::view::View;
@@ -13,20 +14,35 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
-    Ok(if spec.get("skip", "true or false")? { Box::new(FifoSkip::default()) } else { Box::new(FifoStrict) })
+    Ok(if spec.get("skip", "true or false")? { Box::new(FifoSkip::default()) } else { Box::new(FifoStrict::default()) })
 }
 
 /// First come, first served; nobody overtakes the head of the queue.
 #[derive(Default)]
-pub struct FifoStrict;
+pub struct FifoStrict {
+    blocked: Option<Blocked>,
+}
+
+/// A head of the queue that did not fit.
+#[derive(PartialEq, Eq)]
+struct Blocked {
+    head: JobId,
+    /// Nothing was freed since.
+    generation: u64,
+}
 
 impl Policy for FifoStrict {
     fn decide(&mut self, plan: &mut Plan<'_>) {
         while let Some(head) = plan.first_pending() {
+            let blocked = Some(Blocked { head, generation: plan.capacity().generation() });
+            if self.blocked == blocked {
+                break;
+            }
             if !plan.launch(head) {
                 // Who waits behind the second waits behind the first: one note tells the story.
                 if let Some(next) = plan.pending_after(head) {
                     plan.hold(next, Reason::BehindHead { head });
+                    self.blocked = blocked;
                 }
                 break;
             }

@@ -62,8 +62,9 @@ fn launch(plan: &mut Plan<'_>, job: JobId, holders: &mut Holders<i32>, preempt: 
 
 impl Policy for Priority {
     fn observe(&mut self, view: &View, event: &Event) {
+        let Some(job) = event.job() else { return };
         if !matches!(event, Event::Started { .. }) {
-            self.holders.remove(event.job());
+            self.holders.remove(job);
         }
         self.queue.observe(view, event, |job| Reverse(job.spec.priority));
     }

@@ -73,7 +73,7 @@ fn end(view: &View, job: JobId) -> u64 {
 
 impl Policy for ShortestRemaining {
     fn observe(&mut self, view: &View, event: &Event) {
-        let job = event.job();
+        let Some(job) = event.job() else { return };
         match self.ranked.follow(view, event) {
             Change::Waits { again } => self.wait(view, job, again),
             Change::Runs => self.ranked.move_to(job, end(view, job), None),

@@ -31,14 +31,22 @@ pub struct Indexed(pub NodeOrder);
 
 impl Placement for Indexed {
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
-        // The usual pool needs no comparison.
-        if let [group] = capacity.groups()
-            && group.fungible
-            && group.nodes == 1
-            && gang::accepts(demand, group)
-        {
-            return capacity.grant_on(group.first, demand, demand.accelerators).map(|grant| Allocation::from_buf([grant]));
+        // A pool needs no comparison.
+        match capacity.groups() {
+            [group] if group.fungible && group.nodes == 1 && gang::accepts(demand, group) => {
+                capacity.grant_on(group.first, demand, demand.accelerators).map(|grant| Allocation::from_elem(grant, 1))
+            }
+            _ => self.on_nodes(capacity, demand),
         }
+    }
+}
+
+/// Makes the ranks of wholly free accelerators and of shared ones comparable.
+const MIDDLE: u32 = 1 << 31;
+
+impl Indexed {
+    #[inline(never)]
+    fn on_nodes(&self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
         let one = capacity.groups().iter().filter(|group| gang::accepts(demand, group));
         let one = one.filter_map(|group| self.on_one_node(capacity, group, demand, demand.accelerators, &[]));
         if let Some((_, grant)) = one.min_by_key(|&(rank, grant)| (rank, grant.node)) {
@@ -48,12 +56,7 @@ impl Placement for Indexed {
             self.on_one_node(capacity, group, demand, count, taken).map(|(_, grant)| grant)
         })
     }
-}
 
-/// Makes the ranks of wholly free accelerators and of shared ones comparable.
-const MIDDLE: u32 = 1 << 31;
-
-impl Indexed {
     fn group_order(&self) -> GroupOrder {
         match self.0 {
             NodeOrder::Lowest => GroupOrder::Lowest,
@@ -120,6 +123,8 @@ impl Indexed {
             match self.0 {
                 NodeOrder::Lowest => 0,
                 NodeOrder::FewestFree => MIDDLE + free,
+                // Only shares are left: less than on any accelerator of its own.
+                NodeOrder::MostFree if free == 0 => MIDDLE + u32::from(WHOLE_MILLI),
                 NodeOrder::MostFree => MIDDLE - free,
             }
         };

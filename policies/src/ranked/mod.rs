@@ -276,7 +276,7 @@ impl Ranked {
 
     /// Takes in what an event means for the jobs' standing, and says what the policy has to do about its job.
     pub fn follow(&mut self, view: &View, event: &Event) -> Change {
-        let job = event.job();
+        let Some(job) = event.job() else { return Change::Nothing };
         match event {
             Event::Submit { .. } => {
                 self.standing.push(Standing::Out);
@@ -296,6 +296,7 @@ impl Ranked {
                 self.retire(job);
                 Change::Done
             }
+            Event::Node { .. } => Change::Nothing,
         }
     }
 

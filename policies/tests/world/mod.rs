@@ -3,6 +3,7 @@
 pub mod scenario;
 pub mod timeline;
 
+use policies::elastic::{time_for, work_in};
 use policies::{Allocation, Attempt, Event, Fleet, JobId, JobSpec, Note, Order, Scheduler, Span, Time};
 use std::collections::BTreeMap;
 
@@ -75,6 +76,12 @@ struct Truth {
     done: Span,
     failures: u16,
     allocation: Allocation,
+}
+
+impl Truth {
+    fn speed(&self) -> u32 {
+        self.arrival.spec.speed_on(self.allocation.iter().map(|g| g.count).sum())
+    }
 }
 
 /// One step: what happened and what was ordered.
@@ -196,7 +203,7 @@ impl<N: Nature> World<N> {
         }
         let ran = if let State::Running(_, since) = truth.state { now.since(since) } else { Span::ZERO };
         if what == Physics::Begin {
-            let left = truth.arrival.work - truth.done;
+            let left = time_for(truth.arrival.work.saturating_sub(truth.done), truth.speed());
             truth.state = State::Running(attempt, now);
             let crash = self.nature.crash(left);
             let (after, end) = crash.map_or((left, Physics::End), |after| (after, Physics::Crash));
@@ -211,14 +218,14 @@ impl<N: Nature> World<N> {
             }
             Physics::Stop => {
                 truth.state = State::Out;
-                truth.done += ran;
+                truth.done += work_in(ran, truth.speed());
                 Event::Stopped { job, attempt, progress: truth.done }
             }
             Physics::Crash => {
                 truth.failures += 1;
                 let out = truth.failures >= truth.arrival.spec.attempts_max;
                 truth.state = if out { State::Done } else { State::Out };
-                Event::Failed { job, attempt, progress: truth.done }
+                Event::Failed { job, attempt, progress: truth.done, lost: false }
             }
         };
         self.occupy(job, false);
@@ -230,7 +237,8 @@ impl<N: Nature> World<N> {
         let truth = &self.jobs[job.index()];
         let demand = &truth.arrival.spec.demand;
         let gang: u32 = truth.allocation.iter().map(|g| g.count).sum();
-        assert_eq!(gang, demand.accelerators, "job {}: a partial gang was started", job.0);
+        let legal = truth.arrival.spec.elastic.allows(demand.accelerators, gang);
+        assert!(legal, "job {}: a partial gang was started: {gang} of {}", job.0, demand.accelerators);
         for grant in &truth.allocation {
             let node = &self.fleet.nodes[grant.node.index()];
             let devices = &mut self.occupied[grant.node.index()];

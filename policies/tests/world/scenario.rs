@@ -1,7 +1,9 @@
 //! Random worlds: fleets, jobs, delays and crashes from one seed.
 
 use crate::world::{Arrival, Delay, Nature, World};
-use policies::{Capacity, Demand, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Time, TypeId, TypeSet};
+use policies::{
+    Capacity, Demand, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Time, TypeId, TypeSet,
+};
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -117,10 +119,19 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
                 tier: rng.random_range(0..3),
                 attempts_max: rng.random_range(1..4),
                 estimate: estimate(rng, work),
+                elastic: elastic(rng, &demand),
             };
             Arrival { submit, spec, work }
         })
         .collect()
+}
+
+fn elastic(rng: &mut Xoshiro256PlusPlus, demand: &Demand) -> Elastic {
+    if demand.milli < WHOLE_MILLI || demand.accelerators < 2 || rng.random_bool(0.3) {
+        return Elastic::RIGID;
+    }
+    let shard = if demand.accelerators.is_multiple_of(2) { rng.random_range(1..3) } else { 1 };
+    Elastic { shard, ..Elastic::linear(rng.random_range(1..=demand.accelerators), rng.random_range(0..3000)) }
 }
 
 /// Right, too long, too short, nothing, or unknown.

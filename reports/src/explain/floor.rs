@@ -2,7 +2,7 @@
 
 use super::Ending;
 use crate::lives::{Cause, Move, Phase};
-use policies::{Allocation, Demand, Fleet, Grant, IdSet, JobId, NodeId, Time};
+use policies::{Allocation, Demand, Fleet, Grant, IdSet, JobId, NodeId, Time, WHOLE_MILLI};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A job that holds accelerators.
@@ -126,6 +126,11 @@ impl Floor {
         }
         leavers.sort_by_key(|l| (std::cmp::Reverse(l.at), l.job));
         leavers
+    }
+
+    /// Whether anybody holds a part of an accelerator: then thousandths that are free may belong to no whole one.
+    pub fn shares(&self) -> bool {
+        self.holdings.values().any(|holding| holding.milli < WHOLE_MILLI)
     }
 
     /// What is free of the types that `demand` accepts.

@@ -181,6 +181,9 @@ pub struct Moment {
     pub free_nodes: u64,
     /// Most free on one node.
     pub free_on_one_node: f64,
+    /// Whether all the accelerators that it asks for were free on one node: then it waited for its turn, or for processors or
+    /// memory, but not for accelerators. Never claimed while any accelerator is shared.
+    pub room: bool,
     /// Jobs that held accelerators.
     pub holders: u64,
     /// The largest of them, and since when they held.
@@ -191,8 +194,8 @@ pub struct Moment {
     pub ahead: u64,
     /// What these asked for.
     pub ahead_accelerators: f64,
-    /// The first of them by arrival, and when they were submitted.
-    pub first_ahead: Vec<JobRef>,
+    /// The first of them by arrival, when they were submitted, and what they waited for.
+    pub first_ahead: Vec<(JobRef, Waiting)>,
     /// Jobs that waited in all, without this one.
     pub pending: u64,
     /// A waiting job that asks for exactly the same and was found not to fit, and when that was noted: then this one did not

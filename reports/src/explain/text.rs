@@ -109,6 +109,9 @@ fn write_period(f: &mut fmt::Formatter<'_>, clock: &Clock, period: &Period) -> f
         (Ending::LogEnds, _) => "until the log ends".into(),
     };
     writeln!(f, "{}  {doing} {} {ending}", clock.at(period.from_s), human(period.to_s - period.from_s))?;
+    if period.doing == Doing::Waiting && period.reasons.is_empty() && period.to_s > period.from_s {
+        writeln!(f, "    no reason of its own was recorded: {}", crate::reasons::Waiting::InLine.words())?;
+    }
     for noted in period.reasons.iter().take(REASONS_MAX) {
         write!(f, "    {}  {}", clock.at(noted.at_s), noted.text)?;
         match &noted.behind {
@@ -160,6 +163,9 @@ fn write_moment(f: &mut fmt::Formatter<'_>, clock: &Clock, moment: &Moment) -> f
         many(moment.free_nodes as f64, "node"),
         grouped(moment.free_on_one_node)
     )?;
+    if moment.room {
+        writeln!(f, "  there was room for it on one node: it waited for its turn, not for accelerators")?;
+    }
     if !moment.largest_holders.is_empty() {
         writeln!(f, "  {} held accelerators, the largest:", many(moment.holders as f64, "job"))?;
         for holder in &moment.largest_holders {
@@ -176,8 +182,8 @@ fn write_moment(f: &mut fmt::Formatter<'_>, clock: &Clock, moment: &Moment) -> f
         grouped(moment.ahead as f64),
         accelerators(moment.ahead_accelerators)
     )?;
-    for other in &moment.first_ahead {
-        writeln!(f, "    {}, submitted {}", job(other), clock.at(other.at_s))?;
+    for (other, waiting) in &moment.first_ahead {
+        writeln!(f, "    {}, submitted {}: {}", job(other), clock.at(other.at_s), waiting.words())?;
     }
     if let Some((other, waiting)) = &moment.same_demand {
         writeln!(f, "  {} asked for exactly the same and waited too: {}", job(other), waiting.words())?;

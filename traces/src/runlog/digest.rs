@@ -4,38 +4,40 @@ use super::StepView;
 use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Words that are gathered before they are hashed; a step may add more.
-const BUFFER_WORDS: usize = 1024;
+/// Bytes that are gathered before they are hashed.
+const BUFFER: usize = 8192;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
 pub struct LogDigest {
     hasher: Xxh3,
-    buffer: Vec<u64>,
+    buffer: Box<[u8; BUFFER]>,
+    filled: usize,
 }
 
 impl Default for LogDigest {
     fn default() -> LogDigest {
-        LogDigest { hasher: Xxh3::new(), buffer: Vec::with_capacity(2 * BUFFER_WORDS) }
+        LogDigest { hasher: Xxh3::new(), buffer: Box::new([0; BUFFER]), filled: 0 }
     }
 }
 
 impl LogDigest {
     #[inline]
     fn words<const N: usize>(&mut self, words: [u64; N]) {
-        self.buffer.extend_from_slice(&words);
+        if self.filled + N * 8 > BUFFER {
+            self.flush();
+        }
+        let free = &mut self.buffer[self.filled..][..N * 8];
+        for (to, word) in free.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        self.filled += N * 8;
     }
 
     #[cold]
     fn flush(&mut self) {
-        let mut bytes = [0; 1024];
-        for words in self.buffer.chunks(bytes.len() / 8) {
-            for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-                to.copy_from_slice(&word.to_le_bytes());
-            }
-            self.hasher.update(&bytes[..words.len() * 8]);
-        }
-        self.buffer.clear();
+        self.hasher.update(&self.buffer[..self.filled]);
+        self.filled = 0;
     }
 
     /// Adds a step.
@@ -48,9 +50,6 @@ impl LogDigest {
         for order in step.orders {
             self.order(order);
         }
-        if self.buffer.len() >= BUFFER_WORDS {
-            self.flush();
-        }
     }
 
     #[inline]
@@ -61,7 +60,10 @@ impl LogDigest {
             Event::Started { job, attempt } => self.words([head(2, job.0), attempt.0.into()]),
             Event::Stopped { job, attempt, progress } => self.words([head(3, job.0), attempt.0.into(), progress.0]),
             Event::Finished { job, attempt } => self.words([head(4, job.0), attempt.0.into()]),
-            Event::Failed { job, attempt, progress } => self.words([head(5, job.0), attempt.0.into(), progress.0]),
+            Event::Failed { job, attempt, progress, lost } => {
+                self.words([head(if lost { 8 } else { 5 }, job.0), attempt.0.into(), progress.0]);
+            }
+            Event::Node { node, state } => self.words([head(9, node.0), state as u64]),
         }
     }
 
@@ -77,6 +79,11 @@ impl LogDigest {
             u64::from(spec.tier) << 32 | u64::from(spec.attempts_max),
             spec.estimate.map_or(u64::MAX, |estimate| estimate.0),
         ]);
+        let elastic = &spec.elastic;
+        if !elastic.is_rigid() {
+            let speed = elastic.speed.iter().fold(0, |word, &speed| word << 16 | u64::from(speed));
+            self.words([u64::from(elastic.accelerators_min) << 32 | u64::from(elastic.shard), speed]);
+        }
     }
 
     #[inline]

@@ -11,7 +11,7 @@ mod tracker;
 
 pub use digest::LogDigest;
 pub use file::{LogError, LogReader, LogWriter};
-pub use tracker::{JobRecord, Tracker};
+pub use tracker::{JobRecord, Tracker, held_milli};
 
 use crate::model::Outcome;
 use policies::{Event, Fleet, JobId, Note, Order, Span, Time};
@@ -158,7 +158,7 @@ impl Observer for Recorder<'_> {
             && self.error.is_none()
         {
             let submitted = step.events.iter().filter(|e| matches!(e, Event::Submit { .. }));
-            let metas = submitted.map(|e| (self.meta)(e.job())).collect();
+            let metas = submitted.filter_map(Event::job).map(self.meta).collect();
             self.error = writer.step(step, metas).err();
         }
     }

@@ -1,38 +1,52 @@
 //! Results from steps: a row per job and a few integrals.
 
 use super::{Observer, StepView};
-use policies::{Attempt, Event, JobId, JobSpec, Order, Span, Time};
+use policies::{Allocation, Attempt, Event, JobId, JobSpec, Order, Reason, Span, Time, WHOLE_MILLI};
 
-/// What became of one job. 64 bytes: ten million of them fit.
+/// What became of one job. 64 bytes, one cache line: ten million of them fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
 pub struct JobRecord {
     /// When it was submitted.
     pub submit: Time,
     /// When its first attempt ran; [`Time::MAX`] if none did.
     pub first_start: Time,
-    /// When it was done; [`Time::MAX`] if it was not.
-    pub end: Time,
+    /// Since when it runs, while it does; then when it was done. [`Time::MAX`] otherwise.
+    mark: Time,
     /// Time spent running, over all attempts.
     pub executed: Span,
-    running_since: Time,
+    /// Accelerator-thousandths times microseconds that it ran on; saturating.
+    service: u64,
     /// Accelerator-thousandths that it asked for.
     pub milli: u32,
+    /// Accelerator-thousandths that it holds, or [`HOLDS_NOTHING`].
+    held_milli: u32,
     /// Whose it was.
     pub tenant: u32,
-    /// Attempts that were stopped on order.
+    /// Attempts that were stopped on order, be it to wait or to go on elsewhere.
     pub preemptions: u32,
     /// Attempts that were ordered to start.
     pub attempts: u32,
     /// Attempts that failed.
     pub failures: u16,
     failures_max: u16,
-    holding: bool,
 }
 
+const HOLDS_NOTHING: u32 = u32::MAX;
+
 impl JobRecord {
+    fn holds(&self) -> bool {
+        self.held_milli != HOLDS_NOTHING
+    }
+
     /// Whether it is done.
     pub fn is_done(&self) -> bool {
-        self.end != Time::MAX
+        self.mark != Time::MAX && !self.holds()
+    }
+
+    /// When it was done; [`Time::MAX`] if it was not.
+    pub fn end(&self) -> Time {
+        if self.is_done() { self.mark } else { Time::MAX }
     }
 
     /// Whether it is done because it used up its attempts.
@@ -42,12 +56,17 @@ impl JobRecord {
 
     /// Job completion time: from submission to the end.
     pub fn jct(&self) -> Span {
-        self.end.since(self.submit)
+        self.end().since(self.submit)
     }
 
     /// Time from submission to the end in which it did not run: queueing, start-up, and waiting after preemptions.
     pub fn wait(&self) -> Span {
         self.jct().saturating_sub(self.executed)
+    }
+
+    /// Accelerator-thousandths times microseconds that it ran on.
+    pub fn service(&self) -> u128 {
+        self.service.into()
     }
 }
 
@@ -66,8 +85,10 @@ pub struct Tracker {
     pub orders: u64,
     /// Steps that were seen.
     pub steps: u64,
-    /// Attempts stopped on order.
+    /// Attempts stopped on order, to wait.
     pub preemptions: u64,
+    /// Attempts stopped on order, to go on elsewhere or on more or fewer accelerators.
+    pub moves: u64,
     /// Jobs that are done.
     pub done: u64,
     first_submit: Time,
@@ -87,6 +108,7 @@ impl Tracker {
             orders: 0,
             steps: 0,
             preemptions: 0,
+            moves: 0,
             done: 0,
             first_submit: Time::MAX,
             last_end: Time::ZERO,
@@ -119,8 +141,8 @@ impl Tracker {
         match *event {
             Event::Submit { ref spec, .. } => self.submit(now, spec),
             Event::Started { job, attempt } => {
-                if let Some(row) = self.current(job, attempt).filter(|row| row.running_since == Time::MAX) {
-                    row.running_since = now;
+                if let Some(row) = self.current(job, attempt).filter(|row| row.mark == Time::MAX) {
+                    row.mark = now;
                     row.first_start = row.first_start.min(now);
                 }
             }
@@ -132,19 +154,20 @@ impl Tracker {
             }
             Event::Finished { job, attempt } => {
                 if let Some(row) = self.leave(now, job, attempt) {
-                    row.end = now;
+                    row.mark = now;
                     self.end(now);
                 }
             }
-            Event::Failed { job, attempt, .. } => {
+            Event::Failed { job, attempt, lost, .. } => {
                 if let Some(row) = self.leave(now, job, attempt) {
-                    row.failures += 1;
-                    if row.failures >= row.failures_max {
-                        row.end = now;
+                    row.failures += u16::from(!lost);
+                    if !lost && row.failures >= row.failures_max {
+                        row.mark = now;
                         self.end(now);
                     }
                 }
             }
+            Event::Node { .. } => {}
         }
     }
 
@@ -154,16 +177,16 @@ impl Tracker {
         self.jobs.push(JobRecord {
             submit: now,
             first_start: Time::MAX,
-            end: Time::MAX,
+            mark: Time::MAX,
             executed: Span::ZERO,
-            running_since: Time::MAX,
+            service: 0,
             milli: spec.demand.milli_total().min(u32::MAX.into()) as u32,
             tenant: spec.tenant.0,
             preemptions: 0,
             attempts: 0,
             failures: 0,
             failures_max: spec.attempts_max,
-            holding: false,
+            held_milli: HOLDS_NOTHING,
         });
     }
 
@@ -171,19 +194,21 @@ impl Tracker {
     #[inline]
     fn current(&mut self, job: JobId, attempt: Attempt) -> Option<&mut JobRecord> {
         let row = &mut self.jobs[job.index()];
-        if row.holding && row.attempts == attempt.0 { Some(row) } else { None }
+        if row.holds() && row.attempts == attempt.0 { Some(row) } else { None }
     }
 
     #[inline]
     fn leave(&mut self, now: Time, job: JobId, attempt: Attempt) -> Option<&mut JobRecord> {
         let row = &mut self.jobs[job.index()];
-        if !row.holding || row.attempts != attempt.0 {
+        if !row.holds() || row.attempts != attempt.0 {
             return None;
         }
-        self.used_milli -= u64::from(row.milli);
-        row.executed += now.since(row.running_since);
-        row.running_since = Time::MAX;
-        row.holding = false;
+        let (held, ran) = (u64::from(row.held_milli), now.since(row.mark));
+        self.used_milli -= held;
+        row.executed += ran;
+        row.service = row.service.saturating_add(held.saturating_mul(ran.0));
+        row.mark = Time::MAX;
+        row.held_milli = HOLDS_NOTHING;
         Some(row)
     }
 
@@ -192,6 +217,17 @@ impl Tracker {
         self.done += 1;
         self.last_end = self.last_end.max(now);
     }
+}
+
+/// What a job that asked for `milli` thousandths in all holds with an allocation, in thousandths.
+#[inline]
+pub fn held_milli(milli: u64, allocation: &Allocation) -> u64 {
+    let count: u64 = match allocation[..] {
+        [grant] => grant.count.into(),
+        ref grants => grants.iter().map(|grant| u64::from(grant.count)).sum(),
+    };
+    // Jobs that share accelerators are not resized.
+    (count * u64::from(WHOLE_MILLI)).min(milli)
 }
 
 impl Observer for Tracker {
@@ -207,11 +243,13 @@ impl Observer for Tracker {
         for event in step.events {
             self.event(step.now, event);
         }
+        self.moves += step.notes.iter().filter(|note| matches!(note.reason, Reason::Moving { .. })).count() as u64;
         for order in step.orders {
-            if let Order::Start { job, attempt, .. } = *order {
+            if let Order::Start { job, attempt, ref allocation } = *order {
                 let row = &mut self.jobs[job.index()];
-                (row.attempts, row.holding) = (attempt.0, true);
-                self.used_milli += u64::from(row.milli);
+                row.attempts = attempt.0;
+                row.held_milli = held_milli(row.milli.into(), allocation) as u32;
+                self.used_milli += u64::from(row.held_milli);
             }
         }
     }

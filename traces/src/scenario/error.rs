@@ -103,7 +103,8 @@ impl Place<'_> {
         Err(self.refuse(field, message))
     }
 
-    fn refuse(&self, field: &str, message: String) -> ScenarioError {
+    /// `field` is refused with this message.
+    pub(super) fn refuse(&self, field: &str, message: String) -> ScenarioError {
         let line = self.position(self.span(field).start).0;
         ScenarioError::Invalid { path: self.path.to_owned(), line, field: field.to_owned(), message }
     }

@@ -18,13 +18,17 @@
 
 mod error;
 mod estimates;
+mod faults;
 mod fleet;
+mod jobs;
 mod source;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
+pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
-pub use source::{TraceSpec, align_types};
+pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use source::{NoSuchJob, TraceSpec, align_types};
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
@@ -57,9 +61,12 @@ pub struct Scenario {
     /// How to run.
     #[serde(default)]
     pub run: RunSpec,
-    /// What to write.
+    /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
-    pub report: ReportSpec,
+    pub jobs: JobRules,
+    /// What breaks.
+    #[serde(default)]
+    pub faults: FaultSpec,
     /// The folder that relative paths start from: the scenario file's.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -98,25 +105,6 @@ impl Default for RunSpec {
             attempts: 1,
             until: None,
         }
-    }
-}
-
-/// What to write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReportSpec {
-    /// Draw the HTML report's figures.
-    pub figures: bool,
-    /// Write per-job and time-series tables.
-    pub tables: bool,
-    /// Distance of the time series' points. Default: chosen from the run's length.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub step: Option<Length>,
-}
-
-impl Default for ReportSpec {
-    fn default() -> Self {
-        ReportSpec { figures: true, tables: true, step: None }
     }
 }
 
@@ -174,6 +162,8 @@ impl Scenario {
             crate::generate::check(&for_fleet(model, &fleet))
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
+        self.jobs.check(place)?;
+        self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
         }
@@ -187,7 +177,7 @@ impl Scenario {
 
     /// Where the jobs come from. A model without a capacity of its own gets the fleet's, and leaves out jobs that the
     /// fleet can never hold.
-    pub fn jobs(&self, fleet: &Fleet) -> Jobs<'_> {
+    pub fn source(&self, fleet: &Fleet) -> Jobs<'_> {
         match (&self.trace, &self.workload) {
             (Some(trace), _) => Jobs::Import(self.folder.join(&trace.file), trace),
             (None, model) => Jobs::Generate(Box::new(for_fleet(&model.clone().unwrap_or_default(), fleet))),

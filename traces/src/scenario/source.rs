@@ -7,7 +7,7 @@ use crate::import::{Format, ImportOptions, NEVER_ENDS, OnBadRow};
 use crate::model::{Trace, TraceJob};
 use policies::{Fleet, Time, TypeId, TypeSet};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A trace file and what to make of it. Filters work in the order of the fields; `load` comes last.
@@ -25,6 +25,10 @@ pub struct TraceSpec {
     /// What to do with a row that cannot be used. Default: fail.
     #[serde(default)]
     pub on_bad_row: OnBadRow,
+    /// Identifiers of jobs that come behind all others submitted at the same moment, against the order of rows: for a peer
+    /// that sorts its input unstably.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub behind: BTreeSet<String>,
     /// Leave out jobs submitted before this; the remaining ones' times start from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Length>,
@@ -47,6 +51,11 @@ pub struct TraceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<f64>,
 }
+
+/// [`TraceSpec::behind`] names a job that the trace lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("trace.behind: no job `{0}` in the trace; expected the identifiers of its jobs, as text")]
+pub struct NoSuchJob(pub String);
 
 impl TraceSpec {
     /// The files it needs, with the fields that name them. A member of an archive (`a.tar.gz#b.csv`) needs the archive.
@@ -83,7 +92,11 @@ impl TraceSpec {
     }
 
     /// Filters and changes an imported trace, and expresses its types in the fleet's.
-    pub fn apply(&self, mut trace: Trace, fleet: &Fleet) -> Trace {
+    ///
+    /// # Errors
+    /// `behind` names a job that the trace lacks.
+    pub fn apply(&self, mut trace: Trace, fleet: &Fleet) -> Result<Trace, NoSuchJob> {
+        self.reorder(&mut trace.jobs)?;
         let from = self.from.map_or(Time::ZERO, |length| Time(length.0.0));
         let to = self.to.map_or(Time::MAX, |length| Time(length.0.0));
         let sizes = self.accelerators_min.unwrap_or(0)..=self.accelerators_max.unwrap_or(u32::MAX);
@@ -103,7 +116,20 @@ impl TraceSpec {
         if let Some(load) = self.load {
             scale_arrivals(&mut trace.jobs, load, fleet.accelerators());
         }
-        trace
+        Ok(trace)
+    }
+
+    /// Puts the jobs of `behind` where they belong.
+    fn reorder(&self, jobs: &mut [TraceJob]) -> Result<(), NoSuchJob> {
+        if self.behind.is_empty() {
+            return Ok(());
+        }
+        let known: BTreeSet<&str> = jobs.iter().map(|job| &*job.id).collect();
+        if let Some(unknown) = self.behind.iter().find(|id| !known.contains(id.as_str())) {
+            return Err(NoSuchJob(unknown.clone()));
+        }
+        jobs.sort_by_key(|job| (job.submit, self.behind.contains(&*job.id)));
+        Ok(())
     }
 }
 

@@ -1,0 +1,95 @@
+//! Nodes that break under every policy.
+
+use policies::{Event, Fleet, JobSpec, NodeId, NodeState, Order, Scheduler, Span, Time, catalog, placement};
+use sim::{Arrival, Costs, End, Limits, Recovery, World, run};
+use std::collections::BTreeSet;
+use traces::faults::{Change, FaultModel, Unit};
+use traces::runlog::{Observer, StepView, Tracker};
+
+/// Follows which nodes are open by the events, and refuses starts on others.
+#[derive(Default)]
+struct Watch {
+    closed: BTreeSet<NodeId>,
+    lost: u64,
+}
+
+struct Both(Tracker, Watch);
+
+impl Observer for Both {
+    fn step(&mut self, step: StepView<'_>) {
+        self.0.step(step);
+        let watch = &mut self.1;
+        for event in step.events {
+            match *event {
+                Event::Node { node, state: NodeState::Up } => drop(watch.closed.remove(&node)),
+                Event::Node { node, .. } => drop(watch.closed.insert(node)),
+                Event::Failed { lost, .. } => watch.lost += u64::from(lost),
+                _ => {}
+            }
+        }
+        for order in step.orders {
+            if let Order::Start { job, allocation, .. } = order {
+                let closed = allocation.iter().find(|grant| watch.closed.contains(&grant.node));
+                assert!(closed.is_none(), "job {} was started on node {closed:?}, which is closed, at {}", job.0, step.now);
+            }
+        }
+    }
+}
+
+fn job(submit_s: u64, duration_s: u64, accelerators: u32) -> Arrival {
+    let duration = Span::from_secs(duration_s);
+    let spec = JobSpec { estimate: Some(duration), ..JobSpec::whole(accelerators) };
+    Arrival { submit: Time::from_secs(submit_s), spec, duration }
+}
+
+fn simulate(policy: &str, fleet: &Fleet, jobs: &[Arrival], changes: Vec<Change>, recovery: Recovery) -> Both {
+    let (policy, _) = catalog::by_name(policy, 0).expect("a policy");
+    let mut scheduler = Scheduler::new(fleet.clone(), policy, placement::by_name("best-fit", 0).expect("listed"));
+    let mut world = World::new(Costs::default(), None).with_faults(fleet, changes).with_recovery(recovery);
+    let mut both = Both(Tracker::new(fleet.accelerators() * 1000), Watch::default());
+    let limits = Limits { check: true, ..Limits::default() };
+    assert_eq!(run(&mut scheduler, &mut world, jobs.iter().copied(), limits, &mut both), End::Quiet);
+    both
+}
+
+fn change(at_s: u64, node: u32, state: NodeState) -> Change {
+    Change { at: Time::from_secs(at_s), node: NodeId(node), state }
+}
+
+#[test]
+fn every_policy_goes_on_when_nodes_break() {
+    let fleet = Fleet::uniform(6, 4);
+    let hour = Span::from_secs(3600);
+    let model =
+        FaultModel { mtbf: Span(hour.0 * 20), repair_median: hour, repair_mean: Span(hour.0 * 2), unit: Unit::Nodes(2) };
+    let jobs: Vec<Arrival> = (0..150).map(|i| job(i * 900, 600 + i * 37 % 7000, [1, 2, 4, 8][i as usize % 4])).collect();
+    for entry in catalog::POLICIES {
+        let changes = model.changes(&fleet, Time::from_secs(200_000), 3);
+        let Both(tracker, watch) = simulate(entry.name, &fleet, &jobs, changes, Recovery::Periodic(Span::from_secs(600)));
+        assert_eq!(tracker.done, 150, "{}: jobs are missing", entry.name);
+        assert!(tracker.jobs().iter().all(|job| job.failures == 0), "{}: nodes break, jobs do not", entry.name);
+        assert!(watch.lost > 10, "{}: only {} attempts were lost", entry.name, watch.lost);
+    }
+}
+
+#[test]
+fn what_survives_is_what_recovery_says() {
+    let end = |recovery| {
+        let changes = vec![change(1250, 0, NodeState::Down), change(5000, 0, NodeState::Up)];
+        let Both(tracker, _) = simulate("fifo", &Fleet::uniform(1, 4), &[job(0, 2000, 4)], changes, recovery);
+        assert_eq!(tracker.jobs()[0].attempts, 2);
+        tracker.jobs()[0].end()
+    };
+    assert_eq!(end(Recovery::LastStop), Time::from_secs(5000 + 2000));
+    assert_eq!(end(Recovery::Periodic(Span::from_secs(600))), Time::from_secs(5000 + 2000 - 1200));
+    assert_eq!(end(Recovery::JustInTime(Span::from_secs(2))), Time::from_secs(5000 + 2000 - 1248));
+}
+
+#[test]
+fn a_draining_node_finishes_what_it_has() {
+    let changes = vec![change(10, 0, NodeState::Draining), change(500, 0, NodeState::Up)];
+    let jobs = [job(0, 100, 4), job(20, 50, 4)];
+    let Both(tracker, watch) = simulate("fifo", &Fleet::uniform(1, 4), &jobs, changes, Recovery::LastStop);
+    let ends: Vec<f64> = tracker.jobs().iter().map(|job| job.end().as_secs_f64()).collect();
+    assert_eq!((ends, watch.lost), (vec![100.0, 550.0], 0));
+}
