@@ -12,6 +12,7 @@
 
 mod bell;
 mod frame;
+mod guard;
 mod receiver;
 mod region;
 mod sender;

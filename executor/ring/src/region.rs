@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::bell::{Bell, Channel};
+use crate::guard::{guard, unguard};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, ftruncate};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -119,6 +120,7 @@ impl Region {
             return Err(problem(format!("{len} bytes long, expected at least {HEADER}")));
         }
         let base = map(&file, len).map_err(|e| problem(e.to_string()))?;
+        guard(base as usize, len as usize);
         let mut region = Region {
             base,
             len,
@@ -253,6 +255,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        unguard(self.base as usize);
         // SAFETY: made by `map` with this length; whoever points into it holds this region.
         let _ = unsafe { munmap(self.base.cast(), self.len as usize) };
     }

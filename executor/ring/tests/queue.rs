@@ -118,6 +118,22 @@ fn who_waits_for_the_dead_is_told() {
 }
 
 #[test]
+fn a_worker_that_shrinks_its_file_ends_only_its_own_connection() {
+    let (_folder, worker, proxy) = pair(SMALL);
+    let mut sender = Sender::new(worker.clone(), Direction::Requests);
+    let mut receiver = Receiver::new(proxy.clone(), Direction::Requests, 1 << 20);
+    let mut answers = Sender::new(proxy.clone(), Direction::Responses);
+    sender.send(b"one", b"body", true, &always).unwrap();
+    let first = receiver.recv(&always).unwrap();
+    sender.send(b"two", &[], true, &always).unwrap();
+    std::fs::OpenOptions::new().write(true).open(worker.path()).unwrap().set_len(0).unwrap();
+    assert!(matches!(receiver.try_recv(), Err(Error::Corrupt { .. })));
+    assert_eq!(first.body.to_vec(), [0; 4]);
+    // Nobody can read it, but writing it is no crash either.
+    answers.send(b"answer", &[], true, &always).unwrap();
+}
+
+#[test]
 fn a_wait_can_be_interrupted() {
     let (_folder, _worker, proxy) = pair(SMALL);
     let mut receiver = Receiver::new(proxy, Direction::Requests, 1 << 20);
