@@ -220,6 +220,20 @@ fn training_comes_to_the_same_bits() {
     }
 }
 
+#[test]
+fn two_jobs_share_a_device_and_do_not_meet() {
+    let Some(python) = python() else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "300"]));
+    let start = |losses: &str| site.exec(&python, &[&train, losses, "300"]).spawn().unwrap();
+    let (one, other) = (start("one"), start("other"));
+    finished(one);
+    finished(other);
+    let native = fs::read(site.path("native")).unwrap();
+    assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+}
+
 /// As FPGAs need it: the program never sees source.
 #[test]
 fn training_from_a_binary_comes_to_the_same_bits() {
