@@ -311,6 +311,27 @@ fn checkpoints_at_random_instants_change_nothing() {
 }
 
 #[test]
+fn a_tree_of_processes_is_saved_as_one() {
+    let Some(python) = python().filter(|_| criu()) else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "700"]));
+    let run = |losses: &str| format!("{} {train} {losses} 700 --pause 0.002", python.display());
+    let script = format!("{} & {}; wait", run("one"), run("other"));
+    let running =
+        site.exec(Path::new("/bin/sh"), &["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("one")) > 5 && lines(&site.path("other")) > 5).then_some(()));
+    ended(&site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap());
+    finished(running);
+    // More than once, as often as one likes.
+    for _ in 0..2 {
+        ended(&site.orrery(&["restore", "store"]).stdout(Stdio::null()).output().unwrap());
+        let native = fs::read(site.path("native")).unwrap();
+        assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+    }
+}
+
+#[test]
 fn a_job_moves_between_devices_while_it_runs() {
     let Some(python) = python() else { return };
     let Some(mut site) = pocl() else { return };

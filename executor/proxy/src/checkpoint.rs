@@ -15,10 +15,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of a file that are stored as one chunk.
 const PIECE: u64 = 4 << 20;
+/// How often a checkpoint is tried.
+const TRIES_MAX: u64 = 5;
 /// Names the last complete checkpoint of a folder.
 const LATEST: &str = "latest";
 
@@ -71,20 +73,23 @@ pub struct Costs {
 /// What could not be stopped, saved or written.
 pub fn save(job: &Job, folder: &Path, keep: bool) -> io::Result<Costs> {
     let _busy = job.lock()?;
-    let began = Instant::now();
-    let pids = tree::stop(job.pid)?;
-    let stop_s = began.elapsed().as_secs_f64();
-    let result = write(job, &pids, folder);
-    let mut costs = match result {
-        Ok(costs) => costs,
-        Err(error) => {
-            tree::signal_all(job.pid, Signal::CONT);
-            let kept = if folder.join(LATEST).exists() { "; the previous checkpoint is intact" } else { "" };
-            return Err(io::Error::new(error.kind(), format!("{error}{kept}; the job goes on")));
+    let mut tries = 1;
+    let costs = loop {
+        match stop_and_write(job, folder) {
+            Ok(costs) => break costs,
+            // CRIU gives up when a signal reaches a process at the wrong moment. Let it be taken in, and stop again.
+            Err(error) if error.to_string().contains("task interruption") && tries < TRIES_MAX => {
+                tree::signal_all(job.pid, Signal::CONT);
+                std::thread::sleep(Duration::from_millis(20 * tries));
+                tries += 1;
+            }
+            Err(error) => {
+                tree::signal_all(job.pid, Signal::CONT);
+                let kept = if folder.join(LATEST).exists() { "; the previous checkpoint is intact" } else { "" };
+                return Err(io::Error::new(error.kind(), format!("{error}{kept}; the job goes on")));
+            }
         }
     };
-    costs.stop_s = stop_s;
-    costs.total_s = began.elapsed().as_secs_f64();
     if keep {
         tree::signal_all(job.pid, Signal::CONT);
     } else {
@@ -93,6 +98,14 @@ pub fn save(job: &Job, folder: &Path, keep: bool) -> io::Result<Costs> {
         tree::signal_all(job.pid, Signal::KILL);
     }
     Ok(costs)
+}
+
+fn stop_and_write(job: &Job, folder: &Path) -> io::Result<Costs> {
+    let began = Instant::now();
+    let pids = tree::stop(job.pid)?;
+    let stop_s = began.elapsed().as_secs_f64();
+    let costs = write(job, &pids, folder)?;
+    Ok(Costs { stop_s, total_s: began.elapsed().as_secs_f64(), ..costs })
 }
 
 fn write(job: &Job, pids: &[i32], folder: &Path) -> io::Result<Costs> {

@@ -59,8 +59,13 @@ pub fn stop(root: i32) -> io::Result<Vec<i32>> {
     let mut before = Vec::new();
     loop {
         let now = members(root);
-        for pid in &now {
-            signal(*pid, Signal::STOP);
+        for generation in generations(root, &now) {
+            generation.iter().for_each(|pid| signal(*pid, Signal::STOP));
+            // A parent is told that its children stopped. It must have taken that in before it stops itself: CRIU cannot work on
+            // a stopped process with a signal on the way.
+            if generation != [root] && before != now {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         // Twice the same, all of them stopped: then nobody was left to fork.
         if now == before && now.iter().all(|pid| stands_still(*pid)) {
@@ -73,6 +78,20 @@ pub fn stop(root: i32) -> io::Result<Vec<i32>> {
         before = now;
         std::thread::sleep(Duration::from_micros(500));
     }
+}
+
+/// The processes by how far they are from the root, the farthest first.
+fn generations(root: i32, pids: &[i32]) -> Vec<Vec<i32>> {
+    let all = processes();
+    let depth = |pid: i32| {
+        let parents = std::iter::successors(Some(pid), |at| all.get(at).map(|process| process.parent));
+        parents.take_while(|at| *at != root && *at > 1).count()
+    };
+    let mut by_depth: BTreeMap<usize, Vec<i32>> = BTreeMap::new();
+    for pid in pids {
+        by_depth.entry(depth(*pid)).or_default().push(*pid);
+    }
+    by_depth.into_values().rev().collect()
 }
 
 fn stands_still(pid: i32) -> bool {
