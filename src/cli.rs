@@ -1,5 +1,8 @@
 //! What can be typed. What it means is in `commands`.
 
+use crate::commands::checkpoint::{CheckpointArgs, JobArgs, MigrateArgs, RestoreArgs};
+use crate::commands::exec::ExecArgs;
+use crate::commands::proxy::ProxyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policies::Span;
 use reports::TIMELINE_EVENTS_MAX;
@@ -43,6 +46,22 @@ pub enum Command {
     Trace(TraceCommand),
     /// List policies, placements, cost presets and trace formats with their parameters
     Policies(ListArgs),
+    /// Run an unmodified program on a proxied accelerator
+    Exec(ExecArgs),
+    /// List this machine's accelerators, with memory and state
+    Devices(ListArgs),
+    /// Serve one accelerator's workers (the other commands start this as needed)
+    Proxy(ProxyArgs),
+    /// Write a running job to files: processes, device state, open files; without --keep nothing of it stays
+    Checkpoint(CheckpointArgs),
+    /// Make a job again from its last checkpoint and run it to its end
+    Restore(RestoreArgs),
+    /// Stop a running job where it is
+    Pause(JobArgs),
+    /// Let a paused job go on
+    Resume(JobArgs),
+    /// Move a running job to another device of the same type
+    Migrate(MigrateArgs),
 }
 
 /// How results are printed.

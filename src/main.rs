@@ -26,6 +26,14 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(&args),
         Command::Trace(command) => commands::trace::run(&command),
         Command::Policies(args) => commands::policies::list(&args),
+        Command::Exec(args) => commands::exec::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
+        Command::Proxy(args) => commands::proxy::run(&args),
+        Command::Checkpoint(args) => commands::checkpoint::save(&args),
+        Command::Restore(args) => commands::checkpoint::load(&args),
+        Command::Pause(args) => commands::checkpoint::pause(&args),
+        Command::Resume(args) => commands::checkpoint::resume(&args),
+        Command::Migrate(args) => commands::checkpoint::migrate(&args),
     };
     match result {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

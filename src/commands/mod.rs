@@ -1,9 +1,13 @@
 //! What the commands do, a file each.
 
+pub mod checkpoint;
+pub mod devices;
+pub mod exec;
 pub mod explain;
 pub mod launch;
 pub mod outputs;
 pub mod policies;
+pub mod proxy;
 pub mod replay;
 pub mod run;
 pub mod timeline;

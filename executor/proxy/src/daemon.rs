@@ -1,0 +1,313 @@
+//! The proxy's process: its socket, and the jobs that it serves.
+
+use crate::backend::Backend;
+use crate::control::{Order, Report};
+use crate::image::Image;
+use crate::session::{After, Remote, Session};
+use crate::store::{Store, write_whole};
+use ring::Region;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FlockOperation, flock, inotify};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Makes a worker's view of the device.
+pub type Open = Box<dyn Fn() -> Box<dyn Backend> + Send + Sync>;
+
+/// A proxy: serves one device until it is told to stop, or has had nothing to do for a while.
+pub struct Daemon {
+    open: Open,
+    socket: PathBuf,
+    linger: Option<Duration>,
+    jobs: Mutex<BTreeMap<PathBuf, Job>>,
+    /// Orders begun and ended: a proxy does not retire in the middle of one, nor soon after it.
+    orders: (AtomicU64, AtomicU64),
+}
+
+#[derive(Default)]
+pub(crate) struct Job {
+    workers: BTreeMap<PathBuf, Worker>,
+    /// Ends the thread that looks for new rings.
+    watch: Option<Arc<rustix::fd::OwnedFd>>,
+}
+
+struct Worker {
+    remote: Remote,
+    thread: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Serves orders on `socket`. Returns when told to stop, or after `linger` without a job.
+    ///
+    /// # Errors
+    /// The socket cannot be made, or another proxy serves this device.
+    pub fn run(open: Open, socket: &Path, linger: Option<Duration>) -> io::Result<()> {
+        // The lock, not the socket's file, says whether a proxy lives: a killed one leaves the file.
+        let lock = std::fs::File::create(socket.with_extension("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::other("another proxy serves this device"))?;
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket)?;
+        let daemon =
+            Arc::new(Daemon { open, socket: socket.into(), linger, jobs: Mutex::default(), orders: Default::default() });
+        daemon.clone().retire_if_idle();
+        for stream in listener.incoming() {
+            let daemon = daemon.clone();
+            std::thread::spawn(move || daemon.converse(stream?));
+        }
+        Ok(())
+    }
+
+    fn converse(self: Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
+        self.orders.0.fetch_add(1, Ordering::SeqCst);
+        let result = self.clone().answer(stream);
+        self.orders.1.fetch_add(1, Ordering::SeqCst);
+        self.retire_if_idle();
+        result
+    }
+
+    fn answer(self: Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
+        let mut line = String::new();
+        BufReader::new(stream.try_clone()?).read_line(&mut line)?;
+        let stop = matches!(serde_json::from_str(&line), Ok(Order::Stop));
+        let report = match serde_json::from_str(&line).map_err(io::Error::from).and_then(|order| self.clone().obey(order)) {
+            Ok(report) => report,
+            Err(error) => Report { error: Some(error.to_string()), ..Report::default() },
+        };
+        let mut answer = serde_json::to_vec(&report)?;
+        answer.push(b'\n');
+        let written = (&stream).write_all(&answer);
+        if stop {
+            self.end();
+        }
+        written
+    }
+
+    fn obey(self: Arc<Daemon>, order: Order) -> io::Result<Report> {
+        match order {
+            Order::Attach(job) => self.attach(&job).map(|()| Report::default()),
+            Order::Detach(job) => {
+                self.detach(&job);
+                Ok(Report::default())
+            }
+            Order::Status => Ok(self.status()),
+            Order::Stop => Ok(Report::default()),
+            Order::Save { job, to, chunks } => self.save(&job, &to, &chunks),
+            Order::Load { job, from, chunks } => self.load(&job, &from, &chunks).map(|()| Report::default()),
+            Order::Rewatch(job) => {
+                self.rewatch(&job);
+                Ok(Report::default())
+            }
+        }
+    }
+
+    pub(crate) fn jobs(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> Report {
+        let jobs = self.jobs();
+        let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let workers = jobs.values().map(|job| job.workers.len()).sum();
+        Report { jobs: jobs.keys().map(name).collect(), workers, ..Report::default() }
+    }
+
+    /// Serves the rings that lie in the folder, and those that will.
+    fn attach(self: Arc<Daemon>, folder: &Path) -> io::Result<()> {
+        let inotify = Arc::new(inotify::init(inotify::CreateFlags::CLOEXEC)?);
+        inotify::add_watch(&*inotify, folder, inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE_SELF)?;
+        self.jobs().entry(folder.to_owned()).or_default().watch = Some(inotify.clone());
+        let (daemon, watched) = (self.clone(), folder.to_owned());
+        std::thread::spawn(move || daemon.watch(&watched, &inotify));
+        self.scan(folder);
+        Ok(())
+    }
+
+    fn watch(self: Arc<Daemon>, folder: &Path, inotify: &Arc<rustix::fd::OwnedFd>) {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&**inotify, &mut buffer);
+        while reader.next().is_ok() {
+            // Which file it was plays no part: what lies there and is not served will be.
+            let current =
+                self.jobs().get(folder).and_then(|job| job.watch.clone()).is_some_and(|own| Arc::ptr_eq(&own, inotify));
+            if !current {
+                return;
+            }
+            self.scan(folder);
+        }
+    }
+
+    /// Saves all workers of a job, each by its own thread.
+    fn save(&self, folder: &Path, to: &Path, chunks: &Path) -> io::Result<Report> {
+        let store = Store::open(chunks)?;
+        let remotes: Vec<(PathBuf, Remote)> = match self.jobs().get(folder) {
+            Some(job) => job.workers.iter().map(|(path, worker)| (path.clone(), worker.remote.clone())).collect(),
+            None => return Err(io::Error::other("no such job on this device")),
+        };
+        let mut report = Report { workers: remotes.len(), ..Report::default() };
+        for (path, remote) in remotes {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            let (ring_to, image_to) = (to.join(&name), to.join(&name).with_extension("image"));
+            let (sender, result) = mpsc::channel();
+            let store = store.clone();
+            remote.run(Box::new(move |session| {
+                let _ = sender.send(session.save(&store, &ring_to));
+                After::Continue
+            }));
+            let (image, cost) =
+                result.recv().map_err(|_| io::Error::other("a worker ended meanwhile"))?.map_err(io::Error::other)?;
+            let bytes = postcard::to_stdvec(&image).map_err(io::Error::other)?;
+            write_whole(&image_to, &bytes)?;
+            report.bytes += cost.stored.bytes;
+            report.new_bytes += cost.stored.new_bytes;
+            report.drain_s += cost.drain_s;
+            report.state_s += cost.save_s;
+        }
+        Ok(report)
+    }
+
+    /// Makes a job's sessions again, then serves it like any other. Its processes are found by [`Daemon::rewatch`].
+    fn load(self: Arc<Daemon>, folder: &Path, from: &Path, chunks: &Path) -> io::Result<()> {
+        let store = Store::open(chunks)?;
+        let mut workers = BTreeMap::new();
+        for image in read_images(from)? {
+            let path = folder.join(&image.ring);
+            let region = Region::open(&path).map_err(io::Error::other)?;
+            let session = Session::load(image, &store, region, (self.open)()).map_err(io::Error::other)?;
+            workers.insert(path.clone(), self.clone().start(session, folder, &path));
+        }
+        self.jobs().insert(folder.to_owned(), Job { workers, watch: None });
+        self.attach(folder)
+    }
+
+    /// Finds the processes of a job's rings by what they have mapped: their numbers are not those that the rings tell.
+    fn rewatch(&self, folder: &Path) {
+        if let Some(job) = self.jobs().get(folder) {
+            for (path, worker) in &job.workers {
+                for pid in processes_with(path) {
+                    watch_process(pid, worker.remote.clone());
+                }
+            }
+        }
+    }
+
+    fn scan(self: &Arc<Daemon>, folder: &Path) {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.filter(|path| path.extension().is_some_and(|ending| ending == "ring")) {
+            if let Err(error) = self.serve(folder, &path) {
+                eprintln!("orrery proxy: {error}");
+            }
+        }
+    }
+
+    /// Serves one ring, from a thread of its own.
+    fn serve(self: &Arc<Daemon>, folder: &Path, path: &Path) -> Result<(), ring::Error> {
+        let mut jobs = self.jobs();
+        let Some(job) = jobs.get_mut(folder) else { return Ok(()) };
+        if job.workers.contains_key(path) {
+            return Ok(());
+        }
+        let region = Region::open(path)?;
+        let pid = region.worker_pid();
+        let session = Session::new(region, (self.open)());
+        let worker = self.clone().start(session, folder, path);
+        watch_process(pid, worker.remote.clone());
+        job.workers.insert(path.to_owned(), worker);
+        Ok(())
+    }
+
+    fn start(self: Arc<Daemon>, session: Session, folder: &Path, path: &Path) -> Worker {
+        let (sender, remote) = mpsc::channel();
+        let (folder, path) = (folder.to_owned(), path.to_owned());
+        let thread = std::thread::spawn(move || {
+            if let Err(error) = session.serve(|remote| drop(sender.send(remote))) {
+                eprintln!("orrery proxy: {}: {error}", path.display());
+            }
+            // Nobody needs the ring any more; a checkpoint takes its copy before its session ends.
+            if let Some(job) = self.jobs().get_mut(&folder)
+                && job.workers.remove(&path).is_some()
+            {
+                let _ = std::fs::remove_file(&path);
+            }
+        });
+        let remote = remote.recv().expect("the session hands its remote out before anything else");
+        Worker { remote, thread }
+    }
+
+    /// Ends all sessions of a job and waits until what they held is free.
+    fn detach(&self, folder: &Path) {
+        let job = self.jobs().remove(folder);
+        for worker in job.into_iter().flat_map(|job| job.workers.into_values()) {
+            worker.remote.run(Box::new(|_| After::End));
+            let _ = worker.thread.join();
+        }
+    }
+
+    /// Looks again after a while, and ends if nothing was asked for meanwhile and there is no job.
+    fn retire_if_idle(self: Arc<Daemon>) {
+        let Some(linger) = self.linger else { return };
+        if self.jobs().is_empty() {
+            let begun = self.orders.0.load(Ordering::SeqCst);
+            std::thread::spawn(move || {
+                std::thread::sleep(linger);
+                let still = self.orders.0.load(Ordering::SeqCst) == begun && self.orders.1.load(Ordering::SeqCst) == begun;
+                if still && self.jobs().is_empty() {
+                    self.end();
+                }
+            });
+        }
+    }
+
+    fn end(&self) -> ! {
+        let folders: Vec<PathBuf> = self.jobs().keys().cloned().collect();
+        for folder in folders {
+            self.detach(&folder);
+        }
+        let _ = std::fs::remove_file(&self.socket);
+        std::process::exit(0);
+    }
+}
+
+/// The images of a saved job's sessions.
+///
+/// # Errors
+/// They are missing or damaged.
+pub fn read_images(folder: &Path) -> io::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "image") {
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
+            images.push(postcard::from_bytes(&std::fs::read(&path)?).map_err(damaged)?);
+        }
+    }
+    Ok(images)
+}
+
+/// Processes that have a file mapped.
+fn processes_with(path: &Path) -> Vec<u32> {
+    let name = path.to_string_lossy().into_owned();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let own = std::process::id();
+    pids.filter(|pid| {
+        *pid != own && std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&name))
+    })
+    .collect()
+}
+
+/// Ends a session when its process is gone.
+fn watch_process(pid: u32, remote: Remote) {
+    let Some(pidfd) = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    std::thread::spawn(move || {
+        while poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).is_err() {}
+        remote.run(Box::new(|_| After::End));
+    });
+}

@@ -1,0 +1,147 @@
+//! A job: a program and its children, whose device calls go to a proxy.
+
+use crate::control::{self, Order, Report};
+use crate::place;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a proxy that was just started may take to answer.
+const PROXY_START: Duration = Duration::from_secs(60);
+
+/// What is written down about a running job, in its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name, which is its folder's.
+    pub name: String,
+    /// Its device's name.
+    pub device: String,
+    /// What runs.
+    pub program: Vec<String>,
+    /// The program's process.
+    pub pid: i32,
+    /// A process in whose process namespace it is, once it has been restored.
+    pub namespace: Option<i32>,
+}
+
+impl Job {
+    /// Where it lies.
+    ///
+    /// # Errors
+    /// As [`place::jobs`].
+    pub fn folder(&self) -> io::Result<PathBuf> {
+        Ok(place::jobs()?.join(&self.name))
+    }
+
+    /// A running job by name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find(name: &str) -> io::Result<Job> {
+        let folder = place::jobs()?.join(name);
+        let text = fs::read(folder.join("job.json")).map_err(|_| {
+            let running = Job::all().iter().map(|job| job.name.clone()).collect::<Vec<_>>().join(", ");
+            io::Error::new(io::ErrorKind::NotFound, format!("no job `{name}`; running: {running}"))
+        })?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// All running jobs, in the order of names.
+    pub fn all() -> Vec<Job> {
+        let entries = place::jobs().and_then(fs::read_dir).into_iter().flatten().flatten();
+        let mut jobs: Vec<Job> =
+            entries.filter_map(|entry| serde_json::from_slice(&fs::read(entry.path().join("job.json")).ok()?).ok()).collect();
+        jobs.sort_by(|a, b| a.name.cmp(&b.name));
+        jobs
+    }
+
+    /// Keeps other commands from stopping or moving it meanwhile.
+    ///
+    /// # Errors
+    /// One is at it.
+    pub fn lock(&self) -> io::Result<fs::File> {
+        let file = fs::File::create(self.folder()?.join("busy"))?;
+        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        taken.map_err(|_| io::Error::other(format!("another command is at work on job {}; try again", self.name)))?;
+        Ok(file)
+    }
+
+    /// Writes it down, so that other commands find it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn note(&self) -> io::Result<()> {
+        let folder = self.folder()?;
+        fs::write(folder.join("job.json.new"), serde_json::to_vec(self)?)?;
+        fs::rename(folder.join("job.json.new"), folder.join("job.json"))
+    }
+}
+
+/// Makes a job's folder with the driver in it, under a name that no other job has.
+///
+/// The driver is copied: a checkpoint then has it, and a new build of it does not pull it out from under a running program.
+///
+/// # Errors
+/// The folder cannot be made, or the driver not be found.
+pub fn prepare(driver: &Path) -> io::Result<PathBuf> {
+    let jobs = place::jobs()?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_micros());
+    let folder = jobs.join(format!("{:x}-{:x}", now & 0xFFFF_FFFF_FFFF, std::process::id()));
+    place::private_folder(&folder.join("vendors"))?;
+    let copy = folder.join("liborrery_opencl.so");
+    fs::copy(driver, &copy)?;
+    fs::write(folder.join("vendors").join("orrery.icd"), format!("{}\n", copy.display()))?;
+    Ok(folder)
+}
+
+/// The program's command, with the driver in its way. It gets a session of its own, as a checkpoint needs it.
+pub fn command(folder: &Path, program: &str, args: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).env("ORRERY_JOB_FOLDER", folder);
+    // Two loaders are in use: one reads a folder of files, the other takes libraries' names.
+    command.env("OCL_ICD_VENDORS", folder.join("vendors")).env("OCL_ICD_FILENAMES", folder.join("liborrery_opencl.so"));
+    command
+}
+
+/// Gives an order to a device's proxy, and starts one if there is none. `start` is the command line that does.
+///
+/// # Errors
+/// The proxy cannot be started, or says that it could not obey.
+pub fn order(device: &str, start: &[String], order: &Order) -> io::Result<Report> {
+    let socket = place::socket(device)?;
+    // One that was just about to end counts as gone.
+    let kinds = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::UnexpectedEof];
+    let gone = |error: &io::Error| kinds.contains(&error.kind()) || error.kind() == io::ErrorKind::ConnectionReset;
+    match control::give(&socket, order) {
+        Err(error) if gone(&error) => {}
+        other => return other,
+    }
+    let log = fs::OpenOptions::new().create(true).append(true).open(socket.with_extension("log"))?;
+    let (first, rest) = start.split_first().ok_or_else(|| io::Error::other("no command to start a proxy"))?;
+    let mut command = Command::new(first);
+    // In a group of its own: what is typed at the job's terminal is not for it.
+    command.args(rest).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut child = command.spawn()?;
+    let began = Instant::now();
+    loop {
+        match control::give(&socket, order) {
+            Err(error) if gone(&error) && began.elapsed() < PROXY_START => {}
+            other => return other,
+        }
+        if let Some(status) = child.try_wait()? {
+            // Another one may have been quicker.
+            if let Ok(report) = control::give(&socket, order) {
+                return Ok(report);
+            }
+            let log = fs::read_to_string(socket.with_extension("log")).unwrap_or_default();
+            let said = log.lines().next_back().unwrap_or_default().to_owned();
+            return Err(io::Error::other(format!("the proxy of {device} ended with {status}: {said}")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,226 @@
+//! What it takes to make a worker's objects again: the log of state-changing requests, compacted as it grows.
+
+use std::collections::BTreeMap;
+use wire::{Arg, Effect, Id, Op, Request};
+
+/// The live objects, each with the request that made it and the last request for each of its aspects.
+#[derive(Default)]
+pub(crate) struct Journal {
+    sequence: u64,
+    records: BTreeMap<Id, Record>,
+    /// Objects made together with another one (sub-devices), and which one that is.
+    siblings: BTreeMap<Id, Id>,
+}
+
+struct Record {
+    made: Entry,
+    /// How many of the objects that the request made the worker still holds.
+    held: usize,
+    /// How many live records need this one.
+    needed: usize,
+    aspects: BTreeMap<u64, Entry>,
+    args: BTreeMap<u32, (u64, Arg)>,
+}
+
+struct Entry {
+    sequence: u64,
+    request: Request,
+    body: Vec<u8>,
+    needs: Vec<Id>,
+}
+
+/// A request to be made again, and its body.
+pub(crate) type Replay = (Request, Vec<u8>);
+
+impl Journal {
+    /// Whether `request`'s body has to be kept for [`Journal::record`]. Memory's contents are saved on their own.
+    pub(crate) fn keeps_body(request: &Request) -> bool {
+        matches!(request, Request::ProgramSource { .. } | Request::ProgramIl { .. } | Request::ProgramBinary { .. })
+    }
+
+    /// Notes what a request that was carried out has changed.
+    pub(crate) fn record(&mut self, request: &Request, body: Vec<u8>) {
+        self.sequence += 1;
+        match request.effect() {
+            Effect::Create { ids, needs } => self.create(request, body, &ids, needs),
+            Effect::Amend { id, aspect, needs } => self.amend(request, id, aspect, needs),
+            Effect::Arg { kernel, index, arg } => self.set_arg(kernel, index, arg),
+            Effect::Command { args: Some((kernel, args)), .. } => {
+                for (index, arg) in args {
+                    self.set_arg(kernel, *index, arg);
+                }
+            }
+            Effect::Release(id) => self.release(id),
+            Effect::Command { args: None, .. } | Effect::None => {}
+        }
+    }
+
+    /// All arguments that a kernel has now.
+    pub(crate) fn args(&self, kernel: Id) -> Vec<(u32, Arg)> {
+        let record = self.records.get(&kernel);
+        record.map_or_else(Vec::new, |record| record.args.iter().map(|(index, (_, arg))| (*index, arg.clone())).collect())
+    }
+
+    /// The requests that make everything again, in order.
+    pub(crate) fn replay(&self) -> Vec<Replay> {
+        let mut all: Vec<(u64, Replay)> = Vec::new();
+        for (id, record) in &self.records {
+            let entries = std::iter::once(&record.made).chain(record.aspects.values());
+            all.extend(entries.map(|entry| (entry.sequence, (entry.request.clone(), entry.body.clone()))));
+            for (index, (sequence, arg)) in &record.args {
+                // What the argument refers to may be gone: the program must set it anew before it launches.
+                if !matches!(arg, Arg::Object(object) if !self.lives(*object)) {
+                    all.push((*sequence, (Request::SetArg { kernel: *id, index: *index, arg: arg.clone() }, Vec::new())));
+                }
+            }
+        }
+        // An object that was released but is still needed is made again and released at the end.
+        let zombies = self.records.iter().filter(|(_, record)| record.held == 0);
+        all.extend(zombies.map(|(id, _)| (u64::MAX, (Request::Release { id: *id }, Vec::new()))));
+        all.sort_by_key(|(sequence, _)| *sequence);
+        all.into_iter().map(|(_, replay)| replay).collect()
+    }
+
+    fn lives(&self, id: Id) -> bool {
+        self.records.contains_key(&self.primary(id))
+    }
+
+    fn primary(&self, id: Id) -> Id {
+        self.siblings.get(&id).copied().unwrap_or(id)
+    }
+
+    fn create(&mut self, request: &Request, body: Vec<u8>, ids: &[Id], needs: Vec<Id>) {
+        let Some((&first, others)) = ids.split_first() else { return };
+        self.need(&needs);
+        self.siblings.extend(others.iter().map(|id| (*id, first)));
+        let made = Entry { sequence: self.sequence, request: request.clone(), body, needs };
+        let record = Record { made, held: ids.len(), needed: 0, aspects: BTreeMap::new(), args: BTreeMap::new() };
+        self.records.insert(first, record);
+    }
+
+    fn amend(&mut self, request: &Request, id: Id, aspect: u64, needs: Vec<Id>) {
+        let id = self.primary(id);
+        self.need(&needs);
+        let entry = Entry { sequence: self.sequence, request: request.clone(), body: Vec::new(), needs };
+        let old = self.records.get_mut(&id).and_then(|record| record.aspects.insert(aspect, entry));
+        if let Some(old) = old {
+            self.need_no_more(&old.needs);
+        }
+    }
+
+    fn set_arg(&mut self, kernel: Id, index: u32, arg: &Arg) {
+        if let Some(record) = self.records.get_mut(&kernel) {
+            record.args.insert(index, (self.sequence, arg.clone()));
+        }
+    }
+
+    fn release(&mut self, id: Id) {
+        let id = self.primary(id);
+        if let Some(record) = self.records.get_mut(&id) {
+            record.held = record.held.saturating_sub(1);
+            self.collect(id);
+        }
+    }
+
+    fn collect(&mut self, id: Id) {
+        if self.records.get(&id).is_some_and(|record| record.held == 0 && record.needed == 0)
+            && let Some(record) = self.records.remove(&id)
+        {
+            self.siblings.retain(|_, first| *first != id);
+            self.need_no_more(&record.made.needs);
+            for entry in record.aspects.values() {
+                self.need_no_more(&entry.needs);
+            }
+        }
+    }
+
+    fn need(&mut self, ids: &[Id]) {
+        for id in ids {
+            let id = self.primary(*id);
+            if let Some(record) = self.records.get_mut(&id) {
+                record.needed += 1;
+            }
+        }
+    }
+
+    fn need_no_more(&mut self, ids: &[Id]) {
+        for id in ids {
+            let id = self.primary(*id);
+            if let Some(record) = self.records.get_mut(&id) {
+                record.needed = record.needed.saturating_sub(1);
+                self.collect(id);
+            }
+        }
+    }
+}
+
+/// The kernel that a request launches.
+pub(crate) fn launched(request: &Request) -> Option<Id> {
+    match request {
+        Request::Enqueue { op: Op::Kernel { kernel, .. }, .. } => Some(*kernel),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(journal: &mut Journal, request: Request) {
+        journal.record(&request, Vec::new());
+    }
+
+    fn context(id: Id) -> Request {
+        Request::Context { id, devices: vec![wire::DEVICE], properties: vec![] }
+    }
+
+    fn build(program: Id, options: &str) -> Request {
+        Request::Build { program, devices: vec![], options: Some(options.into()) }
+    }
+
+    fn kinds(journal: &Journal) -> Vec<Request> {
+        journal.replay().into_iter().map(|(request, _)| request).collect()
+    }
+
+    #[test]
+    fn what_is_released_and_not_needed_leaves_no_trace() {
+        let mut journal = Journal::default();
+        note(&mut journal, context(16));
+        note(&mut journal, Request::Buffer { id: 17, context: 16, flags: 0, size: 4, properties: vec![] });
+        note(&mut journal, Request::Release { id: 17 });
+        assert_eq!(kinds(&journal), [context(16)]);
+        note(&mut journal, Request::Release { id: 16 });
+        assert!(kinds(&journal).is_empty());
+    }
+
+    #[test]
+    fn a_released_program_comes_back_for_its_kernel_and_is_released_again() {
+        let mut journal = Journal::default();
+        let kernel = Request::Kernel { id: 18, program: 17, name: "k".into() };
+        note(&mut journal, context(16));
+        note(&mut journal, Request::ProgramSource { id: 17, context: 16 });
+        note(&mut journal, build(17, "-O0"));
+        note(&mut journal, build(17, "-O2"));
+        note(&mut journal, kernel.clone());
+        note(&mut journal, Request::Release { id: 17 });
+        let program = Request::ProgramSource { id: 17, context: 16 };
+        let release = Request::Release { id: 17 };
+        assert_eq!(kinds(&journal), [context(16), program, build(17, "-O2"), kernel, release]);
+        note(&mut journal, Request::Release { id: 18 });
+        assert_eq!(kinds(&journal), [context(16)]);
+    }
+
+    #[test]
+    fn the_last_argument_holds_unless_its_buffer_is_gone() {
+        let mut journal = Journal::default();
+        note(&mut journal, Request::Buffer { id: 20, context: 16, flags: 0, size: 4, properties: vec![] });
+        note(&mut journal, Request::Kernel { id: 18, program: 17, name: "k".into() });
+        for byte in [1, 2] {
+            note(&mut journal, Request::SetArg { kernel: 18, index: 0, arg: Arg::Bytes(vec![byte]) });
+        }
+        note(&mut journal, Request::SetArg { kernel: 18, index: 1, arg: Arg::Object(20) });
+        assert_eq!(journal.args(18), [(0, Arg::Bytes(vec![2])), (1, Arg::Object(20))]);
+        note(&mut journal, Request::Release { id: 20 });
+        assert_eq!(kinds(&journal).len(), 2);
+    }
+}

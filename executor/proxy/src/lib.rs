@@ -1,0 +1,29 @@
+//! A process per accelerator that serves workers' device calls. `executor/PROXY.md` tells the whole story.
+//!
+//! A worker's calls arrive on its ring ([`ring`]), one [`Session`] a worker. The session notes what changes state in its
+//! journal, holds back what waits for the program itself, and hands the rest to a [`Backend`]. For a checkpoint it finishes
+//! the device's work and writes an image: the journal, the memory as content-addressed chunks, what is on the way.
+
+mod answers;
+mod backend;
+pub mod checkpoint;
+pub mod control;
+pub mod criu;
+mod daemon;
+pub mod device;
+mod held;
+mod image;
+pub mod job;
+mod journal;
+pub mod opencl;
+pub mod place;
+mod session;
+pub mod simulated;
+pub mod store;
+pub mod tree;
+
+pub use answers::Reply;
+pub use backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+pub use daemon::{Daemon, Open, read_images};
+pub use image::{Cost, Image, ImageError};
+pub use session::{After, Remote, Session, Task};

@@ -1,0 +1,85 @@
+//! `orrery checkpoint`, `restore`, `pause`, `resume`, `migrate`: a running job to files and back, and elsewhere.
+
+use super::exec;
+use super::proxy::start_command;
+use crate::Verdict;
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use proxy::checkpoint::{self, Costs};
+use proxy::device;
+use proxy::job::Job;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct CheckpointArgs {
+    /// The job, as `orrery devices` names it
+    pub job: String,
+    /// Where to; a folder can take one checkpoint after the other
+    pub folder: PathBuf,
+    /// Let the job go on afterwards
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args)]
+pub struct RestoreArgs {
+    /// A checkpoint's folder
+    pub folder: PathBuf,
+    /// Another device of the same type [default: the one that it was on]
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
+}
+
+#[derive(Args)]
+pub struct JobArgs {
+    /// The job, as `orrery devices` names it
+    pub job: String,
+}
+
+#[derive(Args)]
+pub struct MigrateArgs {
+    /// The job, as `orrery devices` names it
+    pub job: String,
+    /// Where to
+    #[arg(long, value_name = "D")]
+    pub device: String,
+}
+
+/// Writes a job to a folder and prints what that took.
+pub fn save(args: &CheckpointArgs) -> Result<Verdict> {
+    let costs = checkpoint::save(&Job::find(&args.job)?, &args.folder, args.keep).context("checkpoint")?;
+    print(&costs)
+}
+
+/// Makes a job again and runs it to its end.
+pub fn load(args: &RestoreArgs) -> Result<Verdict> {
+    let device = args.device.as_deref().map(device::find).transpose().map_err(|sentence| anyhow!(sentence))?;
+    let name = device.map(|device| device.name);
+    let start = |device: &str| start_command(device).unwrap_or_default();
+    let restored = checkpoint::load(&args.folder, name.as_deref(), &start).context("restore")?;
+    exec::attend(restored.keeper, restored.job.folder()?)
+}
+
+/// Stops a job where it is.
+pub fn pause(args: &JobArgs) -> Result<Verdict> {
+    checkpoint::pause(&Job::find(&args.job)?)?;
+    Ok(Verdict::Done)
+}
+
+/// Lets it go on.
+pub fn resume(args: &JobArgs) -> Result<Verdict> {
+    checkpoint::resume(&Job::find(&args.job)?);
+    Ok(Verdict::Done)
+}
+
+/// Moves a job to another device.
+pub fn migrate(args: &MigrateArgs) -> Result<Verdict> {
+    let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
+    let start = |device: &str| start_command(device).unwrap_or_default();
+    print(&checkpoint::migrate(&mut Job::find(&args.job)?, &device, &start).context("migrate")?)
+}
+
+fn print(costs: &Costs) -> Result<Verdict> {
+    println!("{}", serde_json::to_string(costs)?);
+    Ok(Verdict::Done)
+}

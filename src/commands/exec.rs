@@ -1,0 +1,114 @@
+//! `orrery exec`: an unmodified program on a proxied accelerator.
+
+use super::proxy::start_command;
+use crate::Verdict;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use proxy::checkpoint::in_own_session;
+use proxy::control::Order;
+use proxy::job::{self, Job};
+use proxy::{device, tree};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+
+/// The shared library that programs load as their OpenCL driver.
+const DRIVER: &str = "liborrery_opencl.so";
+
+#[derive(Args)]
+pub struct ExecArgs {
+    /// The device, as `orrery devices` names it, or a part of its model that only it has
+    #[arg(long, value_name = "D")]
+    pub device: String,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM ARGS")]
+    pub program: Vec<String>,
+}
+
+/// Runs the program to its end and ends as it did.
+pub fn run(args: &ExecArgs) -> Result<Verdict> {
+    let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
+    let folder = job::prepare(&driver()?).context("preparing the job's folder")?;
+    match start(&device, &folder, &args.program) {
+        Ok(child) => attend(child, folder),
+        Err(error) => {
+            let _ = proxy::control::give(&proxy::place::socket(&device)?, &Order::Detach(folder.clone()));
+            let _ = std::fs::remove_dir_all(&folder);
+            Err(error)
+        }
+    }
+}
+
+fn start(device: &str, folder: &Path, program: &[String]) -> Result<Child> {
+    job::order(device, &start_command(device)?, &Order::Attach(folder.to_owned()))?;
+    let (name, args) = program.split_first().context("no program")?;
+    let mut command = job::command(folder, name, args);
+    let child = in_own_session(&mut command).spawn().with_context(|| format!("starting {name}"))?;
+    let job = Job {
+        name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        device: device.into(),
+        program: program.to_vec(),
+        pid: child.id() as i32,
+        namespace: None,
+    };
+    job.note()?;
+    Ok(child)
+}
+
+/// Waits for a job's process and ends as it did. Nothing of the job stays.
+pub fn attend(mut child: Child, folder: PathBuf) -> Result<Verdict> {
+    pass_signals_on(&folder);
+    let status = child.wait()?;
+    let saved = std::fs::read_to_string(folder.join("saved"));
+    // It may have moved meanwhile.
+    if let Some(job) = folder.file_name().and_then(|name| Job::find(&name.to_string_lossy()).ok()) {
+        let _ = proxy::control::give(&proxy::place::socket(&job.device)?, &Order::Detach(folder.clone()));
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    if let Ok(checkpoint) = saved {
+        eprintln!("the job was written to {checkpoint}; `orrery restore {checkpoint}` continues it");
+        return Ok(Verdict::Done);
+    }
+    end_as(status)
+}
+
+/// The job has a session of its own, so what is meant for it arrives here.
+fn pass_signals_on(folder: &Path) {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) else { return };
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if let (Ok(job), Some(signal)) = (Job::find(&name), Signal::from_named_raw(signal)) {
+                tree::signal_all(job.pid, signal);
+            }
+        }
+    });
+}
+
+/// Ends with the program's exit code, or 128 and the signal that killed it, as shells do.
+fn end_as(status: ExitStatus) -> Result<Verdict> {
+    match status.code().or(status.signal().map(|signal| 128 + signal)) {
+        Some(0) | None => Ok(Verdict::Done),
+        Some(code) => std::process::exit(code),
+    }
+}
+
+/// The driver lies beside this executable: where cargo puts it, or where an installation does.
+pub fn driver() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("ORRERY_OPENCL_DRIVER") {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe()?;
+    let beside = own.parent().context("this executable has no folder")?;
+    let candidates = [beside.join("deps").join(DRIVER), beside.join(DRIVER), beside.join("../lib/orrery").join(DRIVER)];
+    match candidates.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => bail!(
+            "{DRIVER} not found in {} (build it: cargo build --release -p orrery-opencl; then copy it beside the executable)",
+            beside.display()
+        ),
+    }
+}

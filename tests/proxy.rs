@@ -1,0 +1,427 @@
+//! Unmodified programs on proxied accelerators: what they report and compute, checkpoints at random instants, and deaths.
+//!
+//! Needs OpenCL devices and programs that use them. `.ci/run` installs them; what is not there is SKIPPED.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One at a time: each of these takes the whole machine.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A runtime, alone.
+struct Site {
+    device: &'static str,
+    vendors: PathBuf,
+    libraries: Option<PathBuf>,
+    /// In memory; rings, sockets and results.
+    folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The folder of a Python environment with pyopencl, scikit-learn and Intel's FPGA emulator.
+fn environment() -> Option<PathBuf> {
+    let named = std::env::var_os("ORRERY_TEST_VENV").map(PathBuf::from);
+    named.filter(|folder| folder.join("bin/python").exists())
+}
+
+fn site(device: &'static str, vendors: PathBuf, libraries: Option<PathBuf>) -> Site {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    Site { device, vendors, libraries, folder, _turn: turn }
+}
+
+fn pocl() -> Option<Site> {
+    let vendors = PathBuf::from("/etc/OpenCL/vendors");
+    if !vendors.join("pocl.icd").exists() {
+        println!("SKIPPED: PoCL not found (apt-get install pocl-opencl-icd)");
+        return None;
+    }
+    Some(site("Portable", vendors, None))
+}
+
+fn fpga() -> Option<Site> {
+    let libraries = environment().map(|folder| folder.join("lib"));
+    let Some(libraries) = libraries.filter(|folder| folder.join("libintelocl_emu.so").exists()) else {
+        println!("SKIPPED: Intel's FPGA emulator not found (pip install intel-opencl-fpga-emu-rt==2025.0.5, see .ci/run)");
+        return None;
+    };
+    let mut site = site("FPGA", PathBuf::new(), Some(libraries.clone()));
+    site.vendors = site.folder.path().join("vendors");
+    fs::create_dir(&site.vendors).unwrap();
+    fs::write(site.vendors.join("fpga.icd"), format!("{}\n", libraries.join("libintelocl_emu.so").display())).unwrap();
+    Some(site)
+}
+
+fn python() -> Option<PathBuf> {
+    let python = environment().map(|folder| folder.join("bin/python"));
+    if python.is_none() {
+        println!("SKIPPED: a Python environment with pyopencl not found (name it in ORRERY_TEST_VENV, see .ci/run)");
+    }
+    python
+}
+
+fn criu() -> bool {
+    let found = proxy::criu::find();
+    if let Err(sentence) = &found {
+        println!("SKIPPED: {sentence}");
+    }
+    found.is_ok()
+}
+
+fn training() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
+}
+
+impl Site {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env("OCL_ICD_VENDORS", &self.vendors).env("ORRERY_RUNTIME_FOLDER", self.path("runtime"));
+        command.env("PYOPENCL_COMPILER_OUTPUT", "0").env("PYTHONWARNINGS", "ignore").current_dir(self.folder.path());
+        if let Some(libraries) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn orrery(&self, args: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_orrery"));
+        command.args(args);
+        command
+    }
+
+    /// A program on the proxied device.
+    fn exec(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = self.orrery(&["exec", "--device", self.device, "--"]);
+        command.arg(program).args(args);
+        command
+    }
+
+    fn native(&self, program: &Path, args: &[&str]) -> Output {
+        self.command(program).args(args).output().unwrap()
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("runtime/jobs")).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().join("job.json").exists()).map(|entry| name_of(&entry.path())).collect()
+    }
+
+    /// The running job, once its description is there.
+    fn job(&self) -> String {
+        wait_for("a job", || self.jobs().pop())
+    }
+
+    fn proxy_pid(&self) -> u32 {
+        let folder = self.path("runtime").display().to_string();
+        wait_for("the proxy", || {
+            let entries = fs::read_dir("/proc").ok()?.flatten();
+            entries.filter_map(|entry| name_of(&entry.path()).parse::<u32>().ok()).find(|pid| {
+                let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+                let words = String::from_utf8_lossy(&file("cmdline")).replace('\0', " ");
+                words.contains(" proxy --device") && String::from_utf8_lossy(&file("environ")).contains(&folder)
+            })
+        })
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let stop = |path: PathBuf| proxy::control::give(&path, &proxy::control::Order::Stop);
+        let entries = fs::read_dir(self.path("runtime")).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "socket")).for_each(|path| drop(stop(path)));
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn ended(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn finished(child: Child) {
+    ended(&child.wait_with_output().unwrap());
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+/// Lines of clinfo that cannot be the same: what needs the program's own memory is reported as not there.
+const DIFFERENT: [&str; 11] = [
+    "Extensions",
+    "cl_pocl_content_size",
+    "cl_khr_command_buffer",
+    "ommand buffer",
+    "buffer sharing",
+    "system sharing",
+    "Atomics  ",
+    "Out-of-order execution                        No",
+    "Profiling                                     No",
+    "Run native kernels",
+    "USM",
+];
+
+#[test]
+fn clinfo_reports_the_device_as_it_is() {
+    if Command::new("clinfo").arg("--version").output().is_err() {
+        return println!("SKIPPED: clinfo not found (apt-get install clinfo)");
+    }
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        let report = |output: Output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let kept = text.lines().filter(|line| !DIFFERENT.iter().any(|part| line.contains(part)));
+            kept.map(str::to_owned).collect::<Vec<String>>()
+        };
+        let native = report(site.native(Path::new("clinfo"), &[]));
+        let proxied = site.exec(Path::new("clinfo"), &[]).output().unwrap();
+        ended(&proxied);
+        assert!(native.len() > 100);
+        let proxied = report(proxied);
+        let differing: Vec<_> = native.iter().zip(&proxied).filter(|(native, proxied)| native != proxied).take(5).collect();
+        assert!(differing.is_empty() && native.len() == proxied.len(), "{}: {differing:#?}", site.device);
+    }
+}
+
+#[test]
+fn training_comes_to_the_same_bits() {
+    let Some(python) = python() else { return };
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        let train = training();
+        ended(&site.native(&python, &[&train, "native", "200"]));
+        ended(&site.exec(&python, &[&train, "proxied", "200"]).output().unwrap());
+        assert_eq!(lines(&site.path("native")), 201);
+        assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
+        assert!(site.jobs().is_empty());
+    }
+}
+
+#[test]
+fn two_jobs_share_a_device_and_do_not_meet() {
+    let Some(python) = python() else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "300"]));
+    let start = |losses: &str| site.exec(&python, &[&train, losses, "300"]).spawn().unwrap();
+    let (one, other) = (start("one"), start("other"));
+    finished(one);
+    finished(other);
+    let native = fs::read(site.path("native")).unwrap();
+    assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+}
+
+/// As FPGAs need it: the program never sees source.
+#[test]
+fn training_from_a_binary_comes_to_the_same_bits() {
+    let Some(python) = python() else { return };
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        let train = training();
+        ended(&site.native(&python, &[&train, "source", "50", "--save-binary", "kernels"]));
+        ended(&site.native(&python, &[&train, "native", "50", "--binary", "kernels"]));
+        ended(&site.exec(&python, &[&train, "proxied", "50", "--binary", "kernels"]).output().unwrap());
+        assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
+    }
+}
+
+/// pyopencl's own tests, from its source package: the same outcomes, but that shared virtual memory is not there.
+#[test]
+fn pyopencls_own_tests_come_out_as_natively() {
+    let Some(python) = python() else { return };
+    let Some(tests) = std::env::var_os("ORRERY_PYOPENCL_TESTS").map(PathBuf::from).filter(|folder| folder.exists()) else {
+        return println!("SKIPPED: pyopencl's tests not found (name their folder in ORRERY_PYOPENCL_TESTS, see .ci/run)");
+    };
+    let Some(site) = pocl() else { return };
+    let files = std::env::var("ORRERY_PYOPENCL_FILES").unwrap_or_else(|_| "test_wrapper.py test_enqueue_copy.py".into());
+    let mut args = vec!["-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-k", "not svm"];
+    args.extend(files.split(' '));
+    let outcomes = |mut command: Command| {
+        let output = command.current_dir(&tests).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let kinds = ["PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL"];
+        let kept = text.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+        let mut kept: Vec<String> = kept.map(|line| line.split(" - ").next().unwrap_or_default().to_owned()).collect();
+        kept.sort();
+        kept
+    };
+    let mut native = site.command(&python);
+    native.args(&args);
+    let (native, proxied) = (outcomes(native), outcomes(site.exec(&python, &args)));
+    let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<String>>();
+    println!("{} outcomes", native.len());
+    assert!(native.len() > 40, "{native:?}");
+    assert_eq!((only(&native, &proxied), only(&proxied, &native)), (vec![], vec![]), "native only, proxied only");
+}
+
+/// `ORRERY_CHECKPOINTS` says how many a device; the default keeps CI short.
+#[test]
+fn checkpoints_at_random_instants_change_nothing() {
+    let Some(python) = python().filter(|_| criu()) else { return };
+    let times = std::env::var("ORRERY_CHECKPOINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        let (train, steps) = (training(), (200 + times * 150).to_string());
+        ended(&site.native(&python, &[&train, "native", &steps]));
+        let mut running = site.exec(&python, &[&train, "proxied", &steps, "--pause", "0.004"]).spawn().unwrap();
+        wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
+        let mut random = u64::from(std::process::id());
+        let mut made = 0;
+        for _ in 0..times {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            std::thread::sleep(Duration::from_micros((random >> 33) % 400_000));
+            let Some(job) = site.jobs().pop() else { break };
+            let saved = site.orrery(&["checkpoint", &job, "store"]).output().unwrap();
+            if !saved.status.success() && lines(&site.path("proxied")) > steps.parse::<usize>().unwrap() {
+                break;
+            }
+            ended(&saved);
+            made += 1;
+            println!("{}: {}", site.device, String::from_utf8_lossy(&saved.stdout).trim());
+            finished(running);
+            assert!(site.jobs().is_empty(), "nothing of it is left");
+            running = site.orrery(&["restore", "store"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            site.job();
+        }
+        finished(running);
+        assert!(made > times / 2, "only {made} checkpoints");
+        assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
+    }
+}
+
+#[test]
+fn a_tree_of_processes_is_saved_as_one() {
+    let Some(python) = python().filter(|_| criu()) else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "700"]));
+    let run = |losses: &str| format!("{} {train} {losses} 700 --pause 0.002", python.display());
+    let script = format!("{} & {}; wait", run("one"), run("other"));
+    let running =
+        site.exec(Path::new("/bin/sh"), &["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("one")) > 5 && lines(&site.path("other")) > 5).then_some(()));
+    ended(&site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap());
+    finished(running);
+    // More than once, as often as one likes.
+    for _ in 0..2 {
+        ended(&site.orrery(&["restore", "store"]).stdout(Stdio::null()).output().unwrap());
+        let native = fs::read(site.path("native")).unwrap();
+        assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+    }
+}
+
+#[test]
+fn a_job_moves_between_devices_while_it_runs() {
+    let Some(python) = python() else { return };
+    let Some(mut site) = pocl() else { return };
+    site.device = "opencl:0.0";
+    let several = |mut command: Command| {
+        command.env("POCL_DEVICES", "pthread pthread");
+        command
+    };
+    let train = training();
+    ended(&several(site.command(&python)).args([&train, "native", "1500"]).output().unwrap());
+    let running = several(site.exec(&python, &[&train, "proxied", "1500", "--pause", "0.001"])).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
+    let job = site.job();
+    for device in ["opencl:0.1", "opencl:0.0", "opencl:0.1"] {
+        let moved = several(site.orrery(&["migrate", &job, "--device", device])).output().unwrap();
+        ended(&moved);
+        println!("migrate: {}", String::from_utf8_lossy(&moved.stdout).trim());
+        let lines_then = lines(&site.path("proxied"));
+        wait_for("a step on the other device", || (lines(&site.path("proxied")) > lines_then).then_some(()));
+    }
+    ended(&site.orrery(&["pause", &job]).output().unwrap());
+    let paused = lines(&site.path("proxied"));
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(lines(&site.path("proxied")), paused);
+    ended(&site.orrery(&["resume", &job]).output().unwrap());
+    finished(running);
+    assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
+}
+
+#[test]
+fn a_checkpoint_that_fails_leaves_the_previous_one_and_the_job() {
+    let Some(python) = python().filter(|_| criu()) else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "600"]));
+    let running = site.exec(&python, &[&train, "proxied", "600", "--pause", "0.004"]).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
+    let job = site.job();
+    ended(&site.orrery(&["checkpoint", &job, "store", "--keep"]).output().unwrap());
+    // What would have to go there cannot.
+    fs::rename(site.path("store/chunks"), site.path("store/kept")).unwrap();
+    fs::write(site.path("store/chunks"), "").unwrap();
+    let failed = site.orrery(&["checkpoint", &job, "store"]).output().unwrap();
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("the previous checkpoint is intact; the job goes on"), "{said}");
+    finished(running);
+    assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
+    fs::remove_file(site.path("store/chunks")).unwrap();
+    fs::rename(site.path("store/kept"), site.path("store/chunks")).unwrap();
+    ended(&site.orrery(&["restore", "store"]).output().unwrap());
+    assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
+}
+
+#[test]
+fn a_killed_proxy_is_a_lost_device_and_a_killed_worker_leaves_nothing() {
+    let Some(python) = python() else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    let start = || {
+        let mut command = site.exec(&python, &[&train, "proxied", "100000"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
+        child
+    };
+    let child = start();
+    let job: proxy::job::Job =
+        serde_json::from_slice(&fs::read(site.path("runtime/jobs").join(site.job()).join("job.json")).unwrap()).unwrap();
+    ended(&Command::new("kill").args(["-KILL", &job.pid.to_string()]).output().unwrap());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(137));
+    let socket = site.path("runtime").join(format!("{}.socket", job.device));
+    let status = proxy::control::give(&socket, &proxy::control::Order::Status).unwrap();
+    assert_eq!((status.jobs.len(), status.workers), (0, 0));
+    fs::remove_file(site.path("proxied")).unwrap();
+
+    let child = start();
+    ended(&Command::new("kill").args(["-KILL", &site.proxy_pid().to_string()]).output().unwrap());
+    let began = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("the device is lost"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(10), "it hung");
+}
+
+#[test]
+fn what_is_missing_is_said_in_a_sentence() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orrery"));
+    command.env("ORRERY_OPENCL_LIBRARY", "/nowhere.so").env("ORRERY_RUNTIME_FOLDER", folder.path().join("runtime"));
+    let output = command.args(["exec", "--device", "any", "--", "true"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("OpenCL not found (install"), "{said}");
+}
