@@ -97,6 +97,22 @@ impl Plan<'_> {
         self.hold(job, Reason::Moving { accelerators: size });
     }
 
+    /// Gives a job that was told to stop, to wait, a place for `size` accelerators to go on at when it has stopped, if the
+    /// placement finds one; else nothing changes.
+    ///
+    /// # Panics
+    /// If the size is not [legal](JobSpec::sizes).
+    pub fn redirect(&mut self, job: JobId, size: u32) -> bool {
+        let entry = self.view.job(job);
+        let (spec, stopping) = (entry.spec, entry.phase == Phase::Stopping && entry.next.is_empty());
+        assert!(spec.elastic.allows(spec.demand.accelerators, size), "job {} cannot run on {size} accelerators", job.0);
+        let Some(allocation) = self.find(&spec.demand.on(size)).filter(|_| stopping) else { return false };
+        self.view.capacity.take(&allocation, spec.demand.milli);
+        self.view.jobs.get_mut(job).expect("live").next = allocation;
+        self.hold(job, Reason::Moving { accelerators: size });
+        true
+    }
+
     /// Gives a pending job exactly this place.
     ///
     /// # Panics

@@ -148,6 +148,11 @@ impl Capacity {
         &self.groups
     }
 
+    /// The position in [`groups`](Capacity::groups) of a node's group.
+    pub fn group_of(&self, node: NodeId) -> u32 {
+        self.nodes[node.index()].group
+    }
+
     /// Accelerator-thousandths in all.
     pub fn total_milli(&self) -> u64 {
         self.total_milli

@@ -12,6 +12,7 @@ mod priority;
 mod profile;
 mod random;
 mod room;
+mod singularity;
 mod sjf;
 mod srtf;
 mod tenants;
@@ -43,6 +44,7 @@ pub const POLICIES: &[Entry] = &[
     conservative::ENTRY,
     priority::ENTRY,
     fair_share::ENTRY,
+    singularity::ENTRY,
     random::ENTRY,
 ];
 
@@ -60,6 +62,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "conservative" => conservative::make(&spec)?,
         "priority" => priority::make(&spec)?,
         "fair-share" => fair_share::make(&spec)?,
+        "singularity" => singularity::make(&spec)?,
         "random" => Box::new(Random::new(seed)),
         "srtf" | "srsf" => srtf::make(&spec)?,
         "las" => las::make(&spec)?,

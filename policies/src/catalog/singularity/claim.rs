@@ -1,0 +1,113 @@
+//! Room for a job of a better tier, at the cost of worse ones.
+
+use super::floor::Floor;
+use crate::allocation::Allocation;
+use crate::capacity::{Capacity, Group};
+use crate::ids::{JobId, NodeId};
+use crate::job::{Demand, Level};
+use crate::plan::Plan;
+use std::cmp::Reverse;
+
+/// Nodes that are looked at for each one that is chosen: the best of so many, not of the fleet.
+const LOOK: usize = 16;
+
+/// Which nodes a gang takes, how many accelerators of each, and how many of these others hold.
+struct Site {
+    parts: Vec<(NodeId, u32)>,
+    missing: u32,
+}
+
+/// Whole accelerators of a node that are free to plan with.
+fn free_on(capacity: &Capacity, group: &Group, node: NodeId) -> u32 {
+    if group.fungible { (capacity.node_free_milli(node) / 1000) as u32 } else { capacity.whole_free(node).count_ones() }
+}
+
+/// Where a gang could go if jobs of tiers behind `tier` made way, with the fewest accelerators taken from them.
+fn site(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Option<Site> {
+    let groups = capacity.groups().iter().enumerate();
+    let fitting = groups.filter(|(_, group)| group.size > 0 && demand.types.contains(group.kind));
+    let sites = fitting.filter_map(|(index, group)| match demand.accelerators {
+        count if group.fungible => fungible(capacity, floor, group, count, tier),
+        count if count <= group.size => one(capacity, floor, index, count, tier, &[]),
+        _ if demand.within == Level::Node => None,
+        count => several(capacity, floor, index, count, tier),
+    });
+    sites.min_by_key(|site| (site.missing, site.parts.len(), site.parts[0].0))
+}
+
+fn fungible(capacity: &Capacity, floor: &Floor, group: &Group, count: u32, tier: usize) -> Option<Site> {
+    let nodes = group.with_free(0).iter().map(NodeId);
+    let missing = |node| count.saturating_sub(free_on(capacity, group, node));
+    let fits = nodes.filter(|&node| floor.claimable_on(node, tier) >= count);
+    let best = fits.map(|node| (missing(node), node)).min()?;
+    Some(Site { parts: vec![(best.1, count)], missing: best.0 })
+}
+
+/// One node, that has most free; of equal ones that of which least could be claimed.
+fn one(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize, taken: &[NodeId]) -> Option<Site> {
+    let group = &capacity.groups()[index];
+    let sets = (count..=group.size).flat_map(|claimable| {
+        floor.with_claimable(index, tier, claimable).iter().map(NodeId).filter(|node| !taken.contains(node)).take(LOOK)
+    });
+    let (missing, node) = sets.map(|node| (count.saturating_sub(free_on(capacity, group, node)), node)).min_by_key(|c| c.0)?;
+    Some(Site { parts: vec![(node, count)], missing })
+}
+
+/// As many whole nodes as the gang fills, those that have most free, and one more for the rest.
+fn several(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize) -> Option<Site> {
+    let group = &capacity.groups()[index];
+    let (nodes, rest) = ((count / group.size) as usize, count % group.size);
+    let whole = floor.with_claimable(index, tier, group.size);
+    if whole.len() < nodes {
+        return None;
+    }
+    let mut look: Vec<NodeId> = whole.iter().map(NodeId).take(nodes * 2 + LOOK).collect();
+    look.sort_by_key(|&node| Reverse(free_on(capacity, group, node)));
+    look.truncate(nodes);
+    let missing = look.iter().map(|&node| group.size - free_on(capacity, group, node)).sum();
+    let mut site = Site { parts: look.iter().map(|&node| (node, group.size)).collect(), missing };
+    if rest > 0 {
+        let last = one(capacity, floor, index, rest, tier, &look)?;
+        site.parts.extend(last.parts);
+        site.missing += last.missing;
+    }
+    Some(site)
+}
+
+/// Gives the pending `job` of `tier` a place for `size` accelerators, telling jobs of worse tiers to stop: `victims(node)`
+/// gives those on a node, whom to stop first in front. Returns them, or `None`, and nothing changes, if it cannot be done.
+pub(super) fn claim(
+    plan: &mut Plan<'_>,
+    floor: &Floor,
+    (job, tier, size): (JobId, usize, u32),
+    mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
+) -> Option<Vec<JobId>> {
+    let demand = plan.job(job).spec.demand.on(size);
+    let site = site(plan.capacity(), floor, &demand, tier)?;
+    let mut stopped: Vec<JobId> = Vec::new();
+    for &(node, count) in &site.parts {
+        let group = plan.capacity().group_of(node) as usize;
+        let mut free = free_on(plan.capacity(), &plan.capacity().groups()[group], node);
+        let on_node = |plan: &Plan<'_>, job: JobId| {
+            plan.job(job).allocation.iter().filter(|grant| grant.node == node).map(|grant| grant.count).sum::<u32>()
+        };
+        free += stopped.iter().map(|&job| on_node(plan, job)).sum::<u32>();
+        let mut next = if free < count { victims(plan, node) } else { Vec::new() }.into_iter();
+        while free < count {
+            let victim = next.next()?;
+            if !stopped.contains(&victim) {
+                free += on_node(plan, victim);
+                stopped.push(victim);
+            }
+        }
+    }
+    for &victim in &stopped {
+        plan.preempt(victim, Some(job));
+    }
+    let grants = site.parts.iter().map(|&(node, count)| plan.capacity().grant_on(node, &demand, count));
+    // Processors or memory may be short where accelerators are not: then the stopped go on where they can.
+    if let Some(place) = grants.collect::<Option<Allocation>>() {
+        plan.launch_at(job, place);
+    }
+    Some(stopped)
+}
