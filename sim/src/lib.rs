@@ -5,6 +5,7 @@
 mod costs;
 mod driver;
 mod events;
+pub mod mechanism;
 mod world;
 
 pub use costs::{COSTS, Costs, CostsError};
