@@ -5,6 +5,7 @@
 mod costs;
 mod driver;
 mod events;
+pub mod mechanism;
 mod recovery;
 mod world;
 

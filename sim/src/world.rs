@@ -53,6 +53,8 @@ enum State {
 struct Truth {
     /// Work in all; grows when work has to be redone.
     work: Span,
+    /// By how much it has grown.
+    redo: Span,
     /// Work done and kept.
     done: Span,
     running_since: Time,
@@ -69,6 +71,11 @@ impl Truth {
     /// Work that the attempt has done by `now`.
     fn ran(&self, now: Time) -> Span {
         work_in(now.since(self.running_since), self.speed.into())
+    }
+
+    /// Work done that need not be done again.
+    fn progress(&self) -> Span {
+        self.done.saturating_sub(self.redo)
     }
 
     /// The attempt ends without having been stopped.
@@ -164,6 +171,7 @@ impl World {
     pub fn submit(&mut self, arrival: &Arrival) -> Event {
         let job = self.jobs.push(Truth {
             work: arrival.duration,
+            redo: Span::ZERO,
             done: Span::ZERO,
             running_since: Time::MAX,
             attempt: Attempt(0),
@@ -216,7 +224,7 @@ impl World {
             return;
         }
         truth.break_off(now, self.recovery);
-        events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
+        events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: true });
     }
 
     /// Notes on which nodes an attempt is. False if one of them is down.
@@ -303,11 +311,11 @@ impl World {
             }
             (Happening::Crash, State::Running | State::Stopping) => {
                 truth.break_off(now, self.recovery);
-                events.push(Event::Failed { job, attempt, progress: truth.done, lost: false });
+                events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: false });
             }
             (Happening::Lose, State::Starting | State::Stopping) => {
                 truth.state = State::Waiting;
-                events.push(Event::Failed { job, attempt, progress: truth.done, lost: true });
+                events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: true });
             }
             (Happening::Stop, State::Stopping) => {
                 let ran = truth.ran(now);
@@ -315,10 +323,10 @@ impl World {
                 // Stopped while it was being torn down, it has run for longer than it had work.
                 truth.done = (truth.done + ran).min(truth.work);
                 truth.work += redo;
+                truth.redo += redo;
                 truth.state = State::Waiting;
                 truth.running_since = Time::MAX;
-                let progress = truth.done.saturating_sub(redo);
-                events.push(Event::Stopped { job, attempt, progress });
+                events.push(Event::Stopped { job, attempt, progress: truth.progress() });
             }
             _ => {}
         }

@@ -93,3 +93,30 @@ fn a_draining_node_finishes_what_it_has() {
     let ends: Vec<f64> = tracker.jobs().iter().map(|job| job.end().as_secs_f64()).collect();
     assert_eq!((ends, watch.lost), (vec![100.0, 550.0], 0));
 }
+
+/// Keeps the progress that was reported of job 0.
+#[derive(Default)]
+struct Progress(Vec<u64>);
+
+impl Observer for Progress {
+    fn step(&mut self, step: StepView<'_>) {
+        self.0.extend(step.events.iter().filter_map(|event| match *event {
+            Event::Stopped { job, progress, .. } if job.0 == 0 => Some(progress.0 / 1_000_000),
+            _ => None,
+        }));
+    }
+}
+
+#[test]
+fn work_to_be_redone_is_not_progress_however_often_a_job_was_stopped() {
+    // Shorter jobs stop the long one at 100, 200 and 300 s; Helios's rule adds 30 s of work at each.
+    let jobs = [job(0, 1000, 8), job(100, 10, 8), job(200, 10, 8), job(300, 10, 8)];
+    let fleet = Fleet::uniform(1, 8);
+    let (policy, _) = catalog::by_name("srtf", 0).expect("a policy");
+    let mut scheduler = Scheduler::new(fleet, policy, placement::by_name("best-fit", 0).expect("listed"));
+    let mut world = World::new(Costs::by_name("helios").expect("a preset"), None);
+    let mut told = Progress::default();
+    run(&mut scheduler, &mut world, jobs.into_iter(), Limits::default(), &mut told);
+    // Ran 100 s, then twice the 89 s from 11 s after a stop (the shorter job's end is seen a second late) to the next.
+    assert_eq!(told.0, [100 - 30, 189 - 60, 278 - 90]);
+}
