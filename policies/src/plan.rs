@@ -52,7 +52,7 @@ impl Plan<'_> {
         self.placement.place(&self.view.capacity, demand)
     }
 
-    /// Gives a pending job a place for `size` accelerators, one of its [legal sizes](JobSpec::sizes), like
+    /// Gives a pending job a place for `size` accelerators, one of its [legal sizes](crate::job::JobSpec::sizes), like
     /// [`launch`](Plan::launch).
     pub fn launch_on(&mut self, job: JobId, size: u32) -> bool {
         let demand = self.view.job(job).spec.demand.on(size);
@@ -70,7 +70,7 @@ impl Plan<'_> {
     /// free when its next place is sought. Returns whether there is one; else nothing changes.
     ///
     /// # Panics
-    /// If the job neither starts nor runs, or the size is not [legal](JobSpec::sizes).
+    /// If the job neither starts nor runs, or the size is not [legal](crate::job::JobSpec::sizes).
     pub fn relocate(&mut self, job: JobId, size: u32) -> bool {
         let entry = self.view.job(job);
         let demand = entry.spec.demand.on(size);
@@ -116,7 +116,7 @@ impl Plan<'_> {
     /// Gives a pending job exactly this place.
     ///
     /// # Panics
-    /// If the job is not pending, the place is not free to plan with, or its size is not [legal](JobSpec::sizes).
+    /// If the job is not pending, the place is not free to plan with, or its size is not [legal](crate::job::JobSpec::sizes).
     #[inline(always)]
     pub fn launch_at(&mut self, job: JobId, allocation: Allocation) {
         let View { jobs, capacity, pending, active, assigned, stopping, .. } = &mut *self.view;

@@ -11,7 +11,7 @@ const DIGITS: usize = 1 << BITS;
 ///
 /// A radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, "Faster algorithms for the shortest path problem", JACM 37(2), 1990): as
 /// simulated time never runs backwards, an event need only be sorted as finely as it is near. It lies in the bucket of the
-/// highest digit (of [`BITS`] bits) in which its time differs from the time of the last pop, and of the value of that digit.
+/// highest digit (of six bits) in which its time differs from the time of the last pop, and of the value of that digit.
 /// When its bucket is the nearest one with any events, that is spread over lower digits, in order. Equal times always share a
 /// bucket, so they stay first in, first out.
 #[derive(Clone, Debug)]
