@@ -6,6 +6,7 @@ use crate::capacity::{Capacity, Group};
 use crate::ids::{JobId, NodeId};
 use crate::job::{Demand, Level};
 use crate::plan::Plan;
+use crate::view::View;
 use std::cmp::Reverse;
 
 /// Nodes that are looked at for each one that is chosen: the best of so many, not of the fleet.
@@ -101,13 +102,30 @@ pub(super) fn claim(
             }
         }
     }
+    let place = place_without(plan, &demand, &site.parts, &stopped)?;
     for &victim in &stopped {
         plan.preempt(victim, Some(job));
     }
-    let grants = site.parts.iter().map(|&(node, count)| plan.capacity().grant_on(node, &demand, count));
-    // Processors or memory may be short where accelerators are not: then the stopped go on where they can.
-    if let Some(place) = grants.collect::<Option<Allocation>>() {
-        plan.launch_at(job, place);
-    }
+    plan.launch_at(job, place);
     Some(stopped)
+}
+
+/// The place on these nodes if `gone` were not there. Processors or memory may be short where accelerators are not.
+pub(super) fn place_without(
+    plan: &mut Plan<'_>,
+    demand: &Demand,
+    parts: &[(NodeId, u32)],
+    gone: &[JobId],
+) -> Option<Allocation> {
+    let View { jobs, capacity, .. } = &mut *plan.view;
+    for &job in gone {
+        let entry = jobs.get(job).expect("live");
+        capacity.lend(&entry.allocation, entry.spec.demand.milli);
+    }
+    let place = parts.iter().map(|&(node, count)| capacity.grant_on(node, demand, count)).collect();
+    for &job in gone {
+        let entry = jobs.get(job).expect("live");
+        capacity.take(&entry.allocation, entry.spec.demand.milli);
+    }
+    place
 }

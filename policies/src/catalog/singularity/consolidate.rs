@@ -1,7 +1,7 @@
 //! One large place out of several small ones, by moving who sits in between.
 
 use super::Singularity;
-use crate::allocation::Allocation;
+use super::claim::place_without;
 use crate::capacity::Group;
 use crate::ids::{JobId, NodeId};
 use crate::job::{Level, Phase};
@@ -32,20 +32,17 @@ impl Singularity {
                 continue;
             }
             let Some((nodes, moved)) = self.site(plan, index, size) else { continue };
+            let each = size.min(plan.capacity().groups()[index].size);
+            let parts: Vec<(NodeId, u32)> = nodes.into_iter().map(|node| (node, each)).collect();
+            let Some(place) = place_without(plan, &demand, &parts, &moved) else { continue };
             for &other in &moved {
                 plan.preempt(other, Some(job));
             }
-            let each = size.min(plan.capacity().groups()[index].size);
-            let grants = nodes.iter().map(|&node| plan.capacity().grant_on(node, &demand, each));
-            let place = grants.collect::<Option<Allocation>>();
-            let placed = place.is_some();
-            if let Some(place) = place {
-                plan.launch_at(job, place);
-            }
+            plan.launch_at(job, place);
             for other in moved {
                 self.uproot(plan, other);
             }
-            return placed;
+            return true;
         }
         false
     }

@@ -281,10 +281,17 @@ impl Policy for Singularity {
         self.wakeup = None;
         self.feed(plan);
         self.empty_nodes(plan);
-        for tier in 0..TIERS {
-            // Who made way goes on before others of its tier start.
-            self.replant(plan, tier);
-            self.start_waiting(plan, tier);
+        loop {
+            let generation = plan.capacity().generation();
+            for tier in 0..TIERS {
+                // Who made way goes on before others of its tier start.
+                self.replant(plan, tier);
+                self.start_waiting(plan, tier);
+            }
+            // Who made way may have left room for more than the job that it made way for.
+            if generation == plan.capacity().generation() {
+                break;
+            }
         }
         self.grow(plan);
     }
