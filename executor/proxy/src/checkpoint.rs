@@ -310,10 +310,12 @@ fn load_parts(
 
 fn wake(own: &Path, job: &mut Job, inner_pid: i32, outside: &[Outside]) -> io::Result<Restored> {
     let images = own.join("processes");
-    let _ = fs::remove_file(images.join("pid"));
+    // CRIU writes its statistics last: after it has stopped the restored processes, as they were when they were saved. To let
+    // them go on before that would be to no effect, and they would stand still for ever.
+    let done = images.join("stats-restore");
+    let _ = fs::remove_file(&done);
     let mut keeper = criu::restore_command(&images, outside)?.spawn()?;
-    // CRIU writes the number when everything is in place.
-    while !images.join("pid").exists() {
+    while !done.exists() {
         if keeper.try_wait()?.is_some() {
             return Err(io::Error::other(format!("CRIU failed: {}", criu::reason(&images.join("restore.log")))));
         }

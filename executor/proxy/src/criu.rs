@@ -96,7 +96,6 @@ pub fn restore_command(images: &Path, outside: &[Outside]) -> io::Result<Command
     let mut command = Command::new("unshare");
     // What is restored there dies with the command, so nothing is left behind.
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(find()?).args(common("restore", images));
-    command.args(["--pidfile", "pid"]);
     for (fd, name) in outside {
         command.arg("--inherit-fd").arg(format!("fd[{fd}]:{name}"));
     }
