@@ -101,7 +101,7 @@ impl Plan<'_> {
     /// placement finds one; else nothing changes.
     ///
     /// # Panics
-    /// If the size is not [legal](JobSpec::sizes).
+    /// If the size is not [legal](crate::JobSpec::sizes).
     pub fn redirect(&mut self, job: JobId, size: u32) -> bool {
         let entry = self.view.job(job);
         let (spec, stopping) = (entry.spec, entry.phase == Phase::Stopping && entry.next.is_empty());
