@@ -66,8 +66,6 @@ struct Slot {
     process: Option<Process>,
     /// How a process ended while it was suspended; nobody was told yet.
     ended: Option<Ending>,
-    /// Somebody else suspended it.
-    held: bool,
     /// Time that the present process ran, up to the last stop.
     worked: Span,
     running_since: Time,
@@ -196,7 +194,6 @@ impl Agents {
             attempt: Attempt(0),
             process: None,
             ended: None,
-            held: false,
             worked: Span::ZERO,
             running_since: Time::MAX,
             failures: 0,
@@ -229,7 +226,6 @@ impl Agents {
             // more: nothing is left to wait for.
             tell(Fact::Resumed);
             process.go_on();
-            slot.held = false;
             return;
         }
         slot.report.starts += 1;
@@ -273,10 +269,7 @@ impl Agents {
                 Some(Event::Stopped { job, attempt, progress: slot.worked })
             }
             // Nobody ordered it. It stays as it is, and holds its accelerators, until somebody lets it go on.
-            (Fact::Stopped, _) => {
-                slot.held = true;
-                None
-            }
+            (Fact::Stopped, _) => None,
             // Its accelerators are others' now, or soon will be.
             (Fact::Continued, State::Waiting) => {
                 slot.process.as_ref().inspect(|process| process.hold());
@@ -286,10 +279,7 @@ impl Agents {
                 slot.process.as_ref().inspect(|process| process.stop());
                 None
             }
-            (Fact::Continued, _) => {
-                slot.held = false;
-                None
-            }
+            (Fact::Continued, _) => None,
             (Fact::Exited, state) => {
                 let ending = slot.process.take()?.bury(&self.guard);
                 self.processes -= 1;
@@ -314,7 +304,7 @@ impl Agents {
             self.processes -= 1;
         }
         slot.report.endings.push(ending);
-        (slot.worked, slot.running_since, slot.held) = (Span::ZERO, Time::MAX, false);
+        (slot.worked, slot.running_since) = (Span::ZERO, Time::MAX);
         if success {
             (slot.state, slot.report.outcome) = (State::Finished, Outcome::Finished);
             return Event::Finished { job, attempt };
@@ -366,10 +356,9 @@ impl Slot {
         self.state = State::Stopping;
         // A process that is being started is stopped as soon as it runs.
         if let Some(process) = &self.process {
-            // One that is suspended already would not be reported to stop.
-            if std::mem::take(&mut self.held) {
-                process.go_on();
-            }
+            // One that somebody else suspended would not be reported to stop; and a child that was suspended between `vfork` and
+            // its program would keep the leader from stopping.
+            process.go_on();
             process.stop();
         }
     }
