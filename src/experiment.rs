@@ -218,6 +218,7 @@ impl Experiment {
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
+        watched.recorder.tracker.expect_jobs(self.trace.jobs.len());
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place);
         let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
         if !self.changes.is_empty() {
