@@ -14,6 +14,11 @@ const DIGITS: usize = 1 << BITS;
 /// highest digit (of six bits) in which its time differs from the time of the last pop, and of the value of that digit.
 /// When its bucket is the nearest one with any events, that is spread over lower digits, in order. Equal times always share a
 /// bucket, so they stay first in, first out.
+///
+/// Why not the priority-queue crate: with 1,000, 10,000, 100,000 and 1,000,000 events, a pop and a push take 89, 110, 133 and
+/// 172 ns here, 391, 636, 1,690 and 4,825 ns in priority-queue 2.7 (hashed by rustc-hash, ordered by time and a counter), and
+/// 389, 407, 401 and 413 ns in radix-heap 0.4 with the same order (`cargo bench -p orrery-benches`, group "event queue": the
+/// least of three medians, on two cores of an AMD EPYC under load).
 #[derive(Clone, Debug)]
 pub struct EventQueue<T> {
     /// [`DIGITS`] buckets for each of [`LEVELS`] places.
