@@ -3,7 +3,7 @@
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
-use policies::{Fleet, Time};
+use policies::{Fleet, Tiers, Time};
 use sim::{Costs, Limits, Recovery};
 use std::path::Path;
 use traces::scenario::{Estimates, Jobs, RecoverySpec, Scenario, align_types, parse_nodes};
@@ -110,7 +110,10 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     let placement =
         args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let name = path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned());
+    // Books cost about as much as the simulation: whoever wants only the row of figures need not wait for them.
+    let books = args.out.is_some() || args.check;
     let experiment = Experiment {
+        tiers: if books { Tiers::best_effort() } else { Tiers::none() },
         seed: args.seed.unwrap_or(0),
         trace_digest: imported.digest,
         placement,

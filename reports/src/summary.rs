@@ -167,7 +167,7 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
     (by_tenant.len() as u64, jain(&speeds))
 }
 
-/// A short name for each of several runs: the policy, and whatever else it takes to tell them apart.
+/// A short name for each of several runs: the policy, with the parameters that are not at their defaults, and whatever else it takes to tell them apart.
 pub fn labels(runs: &[&Summary]) -> Vec<String> {
     let parts: [fn(&Summary) -> String; 6] = [
         |s| s.placement.clone(),
@@ -177,7 +177,7 @@ pub fn labels(runs: &[&Summary]) -> Vec<String> {
         |s| format!("{} accelerators", s.accelerators),
         |s| format!("seed {}", s.seed),
     ];
-    let mut labels: Vec<String> = runs.iter().map(|s| s.policy.clone()).collect();
+    let mut labels: Vec<String> = runs.iter().map(|s| policies::catalog::short_name(&s.policy)).collect();
     for part in parts {
         let ambiguous =
             |i: usize| labels.iter().enumerate().any(|(j, l)| j != i && *l == labels[i] && part(runs[i]) != part(runs[j]));
