@@ -52,7 +52,8 @@ pub fn summary_table(runs: &[Summary]) -> String {
     }
     for (run, name) in runs.iter().zip(&names) {
         let own = if shared { String::new() } else { format!("{}, ", provenance(run)) };
-        let policy = if *name == run.policy || labels(&[run])[0] != *name { String::new() } else { format!("{}, ", run.policy) };
+        let policy =
+            if *name == run.policy || labels(&[run])[0] != *name { String::new() } else { format!("{}, ", run.policy) };
         let _ = writeln!(text, "{name}: {policy}{own}log digest {}", run.log_digest);
     }
     text

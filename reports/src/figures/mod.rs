@@ -98,7 +98,8 @@ pub(crate) fn relabel(runs: &mut [Picture]) {
 /// # Errors
 /// If the plotting library fails.
 pub(crate) fn draw_all(runs: &[Picture]) -> Result<Vec<Figure>, ReportError> {
-    let figures = [load::draw, service::draw_spent, service::draw_fractions, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
+    let figures =
+        [load::draw, service::draw_spent, service::draw_fractions, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
     let drawn: Result<Vec<Option<Figure>>, ReportError> = figures.iter().map(|draw| draw(runs)).collect();
     Ok(drawn?.into_iter().flatten().collect())
 }
