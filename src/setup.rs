@@ -17,6 +17,8 @@ pub struct Planned {
     pub question: String,
     /// Whether it came from a scenario file.
     pub from_scenario: bool,
+    /// Whether bounds are wanted.
+    pub bound: bool,
 }
 
 /// Reads whatever the arguments name.
@@ -87,7 +89,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
+    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true, bound: run.bound })
 }
 
 /// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
@@ -121,7 +123,7 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
+    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false, bound: false })
 }
 
 /// The fleet that was asked for, else the trace's own.

@@ -1,6 +1,6 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
-use crate::service::Service;
+use crate::service::{Bound, Service};
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
 use policies::ledger::Account;
@@ -94,6 +94,9 @@ pub struct Summary {
     /// What became of accelerators and guarantees; absent where nobody kept books.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
+    /// What no policy can beat, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
 }
 
 impl Summary {
@@ -143,6 +146,7 @@ impl Summary {
             orders: tracker.orders,
             wall_s,
             service: account.map(Service::of),
+            bound: None,
         }
     }
 }

@@ -80,6 +80,13 @@ fn service_table(runs: &[Summary], names: &[String]) -> String {
         row.push(format!("{starved:.1}"));
         rows.push(row);
     }
+    if let Some(bound) = runs.iter().find_map(|run| run.bound.as_ref()) {
+        let mut row = vec!["no policy can beat".to_owned(), per_cent(bound.goodput), "-".into()];
+        let tiers = first.tiers.iter().enumerate();
+        row.extend(tiers.map(|(i, tier)| per_cent(bound.attained.get(i).copied().flatten().filter(|_| tier.guarantee > 0.0))));
+        row.push("-".into());
+        rows.push(row);
+    }
     aligned(&rows) + "\n"
 }
 
@@ -151,7 +158,7 @@ pub fn summary_csv(runs: &[Summary]) -> String {
 /// Names and values of one run, those of its books after all others.
 fn flat(run: &Summary) -> Vec<(String, String)> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.serialize(Summary { service: None, ..run.clone() }).expect("without its books a summary is flat");
+    writer.serialize(Summary { service: None, bound: None, ..run.clone() }).expect("without its books a summary is flat");
     let bytes = writer.into_inner().expect("memory does not fail");
     let lines: Vec<csv::StringRecord> =
         csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..]).records().filter_map(Result::ok).collect();

@@ -94,6 +94,8 @@ pub struct RunSpec {
     pub crashes: Option<Length>,
     /// How many attempts may fail before a job does. Default: 1.
     pub attempts: u16,
+    /// Whether to compute what no policy can beat, and show it beside the results.
+    pub bound: bool,
     /// Stop at this simulated time. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Length>,
@@ -108,6 +110,7 @@ impl Default for RunSpec {
             costs: "zero".into(),
             crashes: None,
             attempts: 1,
+            bound: false,
             until: None,
         }
     }
