@@ -21,14 +21,18 @@ mod estimates;
 mod faults;
 mod fleet;
 mod jobs;
+mod network;
 mod source;
+mod states;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use network::{Bandwidths, NetworkSpec, RegionLinks};
 pub use source::{NoSuchJob, TraceSpec, align_types};
+pub use states::StateRule;
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
@@ -64,6 +68,9 @@ pub struct Scenario {
     /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
     pub jobs: JobRules,
+    /// Over what jobs move.
+    #[serde(default)]
+    pub network: NetworkSpec,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -82,7 +89,8 @@ pub struct RunSpec {
     pub placement: String,
     /// What policies are told about durations: `"none"`, `"oracle"`, `"trace"` or `"noisy(0.5)"`.
     pub estimates: Estimates,
-    /// What starting, stopping, saving and moving cost: `"zero"` or a preset's name.
+    /// What starting, stopping, saving and moving cost: `"zero"`, a preset's name, or a mechanism's `.toml` file relative to the
+    /// scenario's folder.
     pub costs: String,
     /// Mean running time between crashes of one job; a crashed attempt runs again from its last stop. Default: none crash.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +171,7 @@ impl Scenario {
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
         self.jobs.check(place)?;
+        self.network.check(place, &fleet)?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
