@@ -3,10 +3,10 @@
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
-use policies::{Fleet, Time};
+use policies::{Fleet, Tiers, Time};
 use sim::{CostModel, Limits, Recovery};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, RecoverySpec, Scenario, StateRule, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, StateRule, align_types, parse_nodes, settle};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -17,6 +17,8 @@ pub struct Planned {
     pub question: String,
     /// Whether it came from a scenario file.
     pub from_scenario: bool,
+    /// Whether bounds are wanted.
+    pub bound: bool,
 }
 
 /// Reads whatever the arguments name.
@@ -49,11 +51,12 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
 fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     let scenario = Scenario::load(path)?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    let fleet = scenario.fleet()?;
-    let (trace, trace_digest) = match scenario.source(&fleet) {
+    let mut fleet = scenario.fleet()?;
+    let (mut trace, trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
-            let trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
+            let mut trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
+            align_types(&mut trace, &fleet);
             (trace, digest)
         }
         Jobs::Import(file, spec) => {
@@ -62,6 +65,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, imported.digest)
         }
     };
+    settle(&scenario.home, &mut fleet, &mut trace, |_| Kind::Training).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
@@ -80,6 +84,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         },
         network: scenario.network.clone(),
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
+        tiers: scenario.tiers(),
         rules: scenario.jobs.clone(),
         changes,
         recovery: match scenario.faults.recovery {
@@ -91,7 +96,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
+    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true, bound: run.bound })
 }
 
 /// What starting, stopping, saving and moving costs, and what jobs carry by the scenario's rules.
@@ -125,7 +130,10 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     let placement =
         args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let name = path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned());
+    // Books cost about as much as the simulation: whoever wants only the row of figures need not wait for them.
+    let books = args.out.is_some() || args.check;
     let experiment = Experiment {
+        tiers: if books { Tiers::best_effort() } else { Tiers::none() },
         seed: args.seed.unwrap_or(0),
         trace_digest: imported.digest,
         placement,
@@ -133,7 +141,7 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         costs: CostModel::by_name(args.costs.as_deref().unwrap_or("zero"), Path::new(""))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
+    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false, bound: false })
 }
 
 /// The fleet that was asked for, else the trace's own.

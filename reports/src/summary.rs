@@ -1,7 +1,9 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
+use crate::service::{Bound, Service};
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
+use policies::ledger::Account;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use traces::runlog::{Header, JobRecord, Tracker, World};
@@ -89,12 +91,18 @@ pub struct Summary {
     pub orders: u64,
     /// Wall time of the run, seconds.
     pub wall_s: f64,
+    /// What became of accelerators and guarantees; absent where nobody kept books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// What no policy can beat, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
 }
 
 impl Summary {
-    /// The summary of a run that `tracker` followed. `log_digest` is what the recorder returned or the log says, `wall_s` how long
+    /// The summary of a run that `tracker` followed and whose books come to `account`. `log_digest` is what the recorder returned or the log says, `wall_s` how long
     /// the run took by the clock on the wall (0 where nobody measured).
-    pub fn of(header: &Header, tracker: &Tracker, log_digest: &str, wall_s: f64) -> Summary {
+    pub fn of(header: &Header, tracker: &Tracker, account: Option<&Account>, log_digest: &str, wall_s: f64) -> Summary {
         let done = || tracker.jobs().iter().filter(|row| row.is_done());
         let jct = Samples::new(done().map(|row| row.jct().0).collect());
         let wait = Samples::new(done().map(|row| row.wait().0).collect());
@@ -137,6 +145,8 @@ impl Summary {
             decisions: tracker.steps,
             orders: tracker.orders,
             wall_s,
+            service: account.map(Service::of),
+            bound: None,
         }
     }
 }
@@ -161,7 +171,7 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
     (by_tenant.len() as u64, jain(&speeds))
 }
 
-/// A short name for each of several runs: the policy, and whatever else it takes to tell them apart.
+/// A short name for each of several runs: the policy, with the parameters that are not at their defaults, and whatever else it takes to tell them apart.
 pub fn labels(runs: &[&Summary]) -> Vec<String> {
     let parts: [fn(&Summary) -> String; 6] = [
         |s| s.placement.clone(),
@@ -171,7 +181,7 @@ pub fn labels(runs: &[&Summary]) -> Vec<String> {
         |s| format!("{} accelerators", s.accelerators),
         |s| format!("seed {}", s.seed),
     ];
-    let mut labels: Vec<String> = runs.iter().map(|s| s.policy.clone()).collect();
+    let mut labels: Vec<String> = runs.iter().map(|s| policies::catalog::short_name(&s.policy)).collect();
     for part in parts {
         let ambiguous =
             |i: usize| labels.iter().enumerate().any(|(j, l)| j != i && *l == labels[i] && part(runs[i]) != part(runs[j]));

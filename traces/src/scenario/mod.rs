@@ -20,24 +20,28 @@ mod error;
 mod estimates;
 mod faults;
 mod fleet;
+mod homes;
 mod jobs;
 mod network;
 mod source;
 mod states;
+mod tiers;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
+pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
 pub use network::{Bandwidths, NetworkSpec, RegionLinks};
 pub use source::{NoSuchJob, TraceSpec, align_types};
 pub use states::StateRule;
+pub use tiers::TierSpec;
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
 use error::Place;
-use policies::Fleet;
+use policies::{Fleet, Tiers};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +75,12 @@ pub struct Scenario {
     /// Over what jobs move.
     #[serde(default)]
     pub network: NetworkSpec,
+    /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
+    #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
+    pub tier_table: Vec<TierSpec>,
+    /// Which clusters jobs may run in. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub home: Vec<HomeRule>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -97,6 +107,8 @@ pub struct RunSpec {
     pub crashes: Option<Length>,
     /// How many attempts may fail before a job does. Default: 1.
     pub attempts: u16,
+    /// Whether to compute what no policy can beat, and show it beside the results.
+    pub bound: bool,
     /// Stop at this simulated time. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Length>,
@@ -111,6 +123,7 @@ impl Default for RunSpec {
             costs: "zero".into(),
             crashes: None,
             attempts: 1,
+            bound: false,
             until: None,
         }
     }
@@ -172,6 +185,13 @@ impl Scenario {
         }
         self.jobs.check(place)?;
         self.network.check(place, &fleet)?;
+        tiers::check(&self.tier_table, place)?;
+        let tiers = self.tiers().len();
+        if self.jobs.tiers.len() > tiers {
+            let shares = format!("{} shares", self.jobs.tiers.len());
+            return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
+        }
+        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
@@ -182,6 +202,14 @@ impl Scenario {
     /// Builds the fleet.
     pub fn fleet(&self) -> Result<Fleet, ScenarioError> {
         self.fleet.build(&self.folder).map_err(ScenarioError::Fleet)
+    }
+
+    /// What is owed to whom. Where nobody asks for tiers it is one that owes nothing, so that books are kept all the same.
+    pub fn tiers(&self) -> Tiers {
+        if self.tier_table.is_empty() && self.jobs.tiers.is_empty() {
+            return Tiers::best_effort();
+        }
+        tiers::table(&self.tier_table)
     }
 
     /// Where the jobs come from. A model without a capacity of its own gets the fleet's, and leaves out jobs that the
