@@ -5,13 +5,13 @@ use policies::spec::SpecError;
 use policies::{
     Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog, placement,
 };
-use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, World};
+use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
 use traces::faults::Change;
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, StepView, Tracker};
-use traces::scenario::{Estimates, JobRules};
+use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
@@ -34,7 +34,9 @@ pub struct Experiment {
     /// What policies are told about durations.
     pub estimates: Estimates,
     /// What starting and stopping costs.
-    pub costs: Costs,
+    pub costs: CostModel,
+    /// Over what jobs move, where the costs are a mechanism's.
+    pub network: NetworkSpec,
     /// Attempts that crash.
     pub crashes: Option<Crashes>,
     /// What is owed to whom; with none, no books are kept.
@@ -124,7 +126,8 @@ impl Experiment {
             trace,
             placement: "best-fit".into(),
             estimates: Estimates::Oracle,
-            costs: Costs::default(),
+            costs: CostModel::default(),
+            network: NetworkSpec::default(),
             crashes: None,
             tiers: Tiers::best_effort(),
             rules: JobRules::default(),
@@ -228,7 +231,7 @@ impl Experiment {
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
-        let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
+        let mut world = self.world();
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
         }
@@ -245,6 +248,17 @@ impl Experiment {
         Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
     }
 
+    fn world(&self) -> World {
+        let world = |costs| World::new(costs, self.crashes).with_recovery(self.recovery);
+        match &self.costs {
+            CostModel::Fixed(costs) => world(*costs),
+            CostModel::Mechanism(mechanism) => {
+                let jobs = self.trace.jobs.iter().map(|job| (&*job.id, job.demand.accelerators));
+                world(Costs::default()).with_mechanism(&self.fleet, mechanism, &self.network, jobs)
+            }
+        }
+    }
+
     fn header(&self, policy: String) -> Header {
         Header {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -253,7 +267,7 @@ impl Experiment {
             policy,
             placement: self.placement.clone(),
             estimates: self.estimates.to_string(),
-            costs: self.costs.name.into(),
+            costs: self.costs.name().into(),
             seed: self.seed,
             trace_digest: self.trace_digest.clone(),
             fleet: self.fleet.clone(),
