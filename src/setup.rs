@@ -6,7 +6,7 @@ use orrery::experiment::Experiment;
 use policies::{Fleet, Time};
 use sim::{Costs, Limits, Recovery};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, RecoverySpec, Scenario, align_types, parse_nodes};
+use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, align_types, parse_nodes, settle};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -49,11 +49,12 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
 fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     let scenario = Scenario::load(path)?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    let fleet = scenario.fleet()?;
-    let (trace, trace_digest) = match scenario.source(&fleet) {
+    let mut fleet = scenario.fleet()?;
+    let (mut trace, trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
-            let trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
+            let mut trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
+            align_types(&mut trace, &fleet);
             (trace, digest)
         }
         Jobs::Import(file, spec) => {
@@ -62,6 +63,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, imported.digest)
         }
     };
+    settle(&scenario.home, &mut fleet, &mut trace, |_| Kind::Training).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;

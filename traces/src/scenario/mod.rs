@@ -20,6 +20,7 @@ mod error;
 mod estimates;
 mod faults;
 mod fleet;
+mod homes;
 mod jobs;
 mod source;
 
@@ -27,6 +28,7 @@ pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
+pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
 pub use source::{NoSuchJob, TraceSpec, align_types};
 
@@ -64,6 +66,9 @@ pub struct Scenario {
     /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
     pub jobs: JobRules,
+    /// Which clusters jobs may run in. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub home: Vec<HomeRule>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -163,6 +168,7 @@ impl Scenario {
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
         self.jobs.check(place)?;
+        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
