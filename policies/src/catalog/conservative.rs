@@ -253,6 +253,13 @@ impl Policy for Conservative {
             self.broken |= end > old.end && new.is_some();
         }
         self.waiting.extend(made_pending(view, event));
+        if let Event::Withdrawn { job } = *event {
+            self.waiting.remove(&job);
+            if self.reserved.contains_key(&job) {
+                self.forget(job);
+                self.freed = true;
+            }
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
