@@ -1,8 +1,9 @@
 //! A scenario made ready to run: fleet, jobs and everything a result must name.
 
+use policies::ledger::{Account, Ledger};
 use policies::spec::SpecError;
 use policies::{
-    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
+    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog, placement,
 };
 use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
@@ -36,6 +37,8 @@ pub struct Experiment {
     pub costs: Costs,
     /// Attempts that crash.
     pub crashes: Option<Crashes>,
+    /// What is owed to whom; with none, no books are kept.
+    pub tiers: Tiers,
     /// What the trace does not say of its jobs.
     pub rules: JobRules,
     /// Nodes that break and are repaired, by time.
@@ -54,6 +57,8 @@ pub struct Outcome {
     pub header: Header,
     /// The results.
     pub tracker: Tracker,
+    /// What became of every accelerator and every guarantee; without tiers nobody kept books.
+    pub account: Option<Account>,
     /// Digest of all events and orders.
     pub log_digest: String,
     /// Wall time of the simulation proper, seconds.
@@ -85,6 +90,9 @@ pub enum ExperimentError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Accelerator-time does not add up.
+    #[error("the books do not add up: {0}: this is a bug in Orrery")]
+    Books(String),
     /// An invariant broke.
     #[error(
         "invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy"
@@ -118,6 +126,7 @@ impl Experiment {
             estimates: Estimates::Oracle,
             costs: Costs::default(),
             crashes: None,
+            tiers: Tiers::best_effort(),
             rules: JobRules::default(),
             changes: Vec::new(),
             recovery: Recovery::LastStop,
@@ -218,7 +227,7 @@ impl Experiment {
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
-        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place);
+        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
         let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
@@ -231,7 +240,9 @@ impl Experiment {
             return Err(ExperimentError::Broken { scenario, policy, seed: self.seed, step, now, what });
         }
         let (tracker, log_digest) = watched.recorder.finish()?;
-        Ok(Outcome { header, tracker, log_digest, wall_s, end })
+        let books = |ledger: &Ledger| ledger.check().map(|()| ledger.account());
+        let account = scheduler.view().ledger().map(books).transpose().map_err(ExperimentError::Books)?;
+        Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
     }
 
     fn header(&self, policy: String) -> Header {
@@ -250,6 +261,7 @@ impl Experiment {
             labels: self.trace.labels.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
             expected: Vec::new(),
+            tiers: self.tiers.clone(),
         }
     }
 

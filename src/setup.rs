@@ -77,6 +77,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         estimates: args.estimates.unwrap_or(run.estimates),
         costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
+        tiers: scenario.tiers(),
         rules: scenario.jobs.clone(),
         changes,
         recovery: match scenario.faults.recovery {

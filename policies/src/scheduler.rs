@@ -7,9 +7,11 @@ use crate::fleet::Fleet;
 use crate::ids::{Attempt, JobId, NodeId};
 use crate::idtable::IdTable;
 use crate::job::{Job, JobSpec, Phase};
+use crate::ledger::Ledger;
 use crate::placement::Placement;
 use crate::plan::{Plan, start_if_vacant};
 use crate::policy::Policy;
+use crate::tier::Tiers;
 use crate::time::{Span, Time};
 use crate::view::View;
 
@@ -74,6 +76,13 @@ impl Scheduler {
         }
     }
 
+    /// The same scheduler, which keeps books of what it owes each tier and of what becomes of every accelerator. Without tiers
+    /// it keeps none.
+    pub fn with_tiers(mut self, tiers: &Tiers) -> Scheduler {
+        self.view.ledger = (!tiers.is_empty()).then(|| Box::new(Ledger::new(self.view.fleet(), tiers)));
+        self
+    }
+
     /// What the scheduler knows.
     pub fn view(&self) -> &View {
         &self.view
@@ -87,6 +96,9 @@ impl Scheduler {
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
+        if let Some(ledger) = &mut self.view.ledger {
+            ledger.handle(now, event);
+        }
         let effect = match *event {
             Event::Submit { job, ref spec } => self.submit(job, spec),
             Event::Started { job, attempt } => self.started(job, attempt),
@@ -127,6 +139,9 @@ impl Scheduler {
             self.wakeup = self.policy.next_wakeup(&self.view);
             self.stirred = false;
         }
+        if let Some(ledger) = &mut self.view.ledger {
+            ledger.decided(now, &self.orders, &self.view.notes);
+        }
         Decision { orders: &self.orders, notes: &self.view.notes }
     }
 
@@ -150,6 +165,7 @@ impl Scheduler {
     /// # Errors
     /// The first broken invariant, in words.
     pub fn check(&self) -> Result<(), String> {
+        self.view.ledger.as_ref().map_or(Ok(()), |ledger| ledger.check())?;
         crate::check::check(&self.view)
     }
 

@@ -1,7 +1,9 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
+use crate::service::Service;
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
+use policies::ledger::Account;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use traces::runlog::{Header, JobRecord, Tracker, World};
@@ -89,12 +91,15 @@ pub struct Summary {
     pub orders: u64,
     /// Wall time of the run, seconds.
     pub wall_s: f64,
+    /// What became of accelerators and guarantees; absent where nobody kept books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
 }
 
 impl Summary {
-    /// The summary of a run that `tracker` followed. `log_digest` is what the recorder returned or the log says, `wall_s` how long
+    /// The summary of a run that `tracker` followed and whose books come to `account`. `log_digest` is what the recorder returned or the log says, `wall_s` how long
     /// the run took by the clock on the wall (0 where nobody measured).
-    pub fn of(header: &Header, tracker: &Tracker, log_digest: &str, wall_s: f64) -> Summary {
+    pub fn of(header: &Header, tracker: &Tracker, account: Option<&Account>, log_digest: &str, wall_s: f64) -> Summary {
         let done = || tracker.jobs().iter().filter(|row| row.is_done());
         let jct = Samples::new(done().map(|row| row.jct().0).collect());
         let wait = Samples::new(done().map(|row| row.wait().0).collect());
@@ -137,6 +142,7 @@ impl Summary {
             decisions: tracker.steps,
             orders: tracker.orders,
             wall_s,
+            service: account.map(Service::of),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Summaries as text, JSON and CSV.
 
+use crate::service::TierSummary;
 use crate::summary::{Summary, labels};
 use std::fmt::Write;
 
@@ -44,7 +45,7 @@ pub fn summary_table(runs: &[Summary]) -> String {
     for (run, name) in runs.iter().zip(&names) {
         rows.push(std::iter::once(name.clone()).chain(columns.iter().map(|c| (c.1)(run))).collect());
     }
-    let mut text = aligned(&rows) + "\n";
+    let mut text = aligned(&rows) + "\n" + &service_table(runs, &names);
     let shared = runs.iter().all(|run| provenance(run) == provenance(&runs[0]));
     if let (true, Some(run)) = (shared, runs.first()) {
         let _ = writeln!(text, "{}", provenance(run));
@@ -54,6 +55,30 @@ pub fn summary_table(runs: &[Summary]) -> String {
         let _ = writeln!(text, "{name}: {own}log digest {}", run.log_digest);
     }
     text
+}
+
+/// What each run kept of what was promised: a row per run; nothing if nothing was promised.
+fn service_table(runs: &[Summary], names: &[String]) -> String {
+    let Some(first) = runs.iter().filter_map(|run| run.service.as_ref()).find(|service| service.has_guarantees()) else {
+        return String::new();
+    };
+    let per_cent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.2} %", v * 100.0));
+    let mut rows = vec![vec!["policy".to_owned(), "useful".into(), "of held".into()]];
+    for tier in &first.tiers {
+        let promise = if tier.guarantee > 0.0 { format!(">= {}", tier.guarantee) } else { "fraction".into() };
+        rows[0].push(format!("{} {promise}", tier.name));
+    }
+    rows[0].push("starved h".into());
+    for (run, name) in runs.iter().zip(names) {
+        let Some(service) = &run.service else { continue };
+        let kept = |tier: &TierSummary| per_cent(if tier.guarantee > 0.0 { tier.attained } else { tier.fraction });
+        let starved = service.tiers.iter().map(|tier| tier.starved_hours).fold(0.0, f64::max);
+        let mut row = vec![name.clone(), per_cent(Some(service.goodput)), per_cent(service.ettr)];
+        row.extend(service.tiers.iter().map(kept));
+        row.push(format!("{starved:.1}"));
+        rows.push(row);
+    }
+    aligned(&rows) + "\n"
 }
 
 /// All that a result must name beside its policy and its log.
@@ -98,12 +123,38 @@ pub fn summary_json(runs: &[Summary]) -> String {
     text.expect("a summary has string keys and finite numbers") + "\n"
 }
 
-/// A header and a row per run, with every field of [`Summary`] in its order; missing values are empty.
+/// A header and a row per run, with every field of [`Summary`] in its order, then the figures of its books; missing values are
+/// empty.
 pub fn summary_csv(runs: &[Summary]) -> String {
+    let rows: Vec<Vec<(String, String)>> = runs.iter().map(flat).collect();
+    // Runs without books, or with other tiers, leave cells empty.
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for run in runs {
-        writer.serialize(run).expect("a summary is flat and memory does not fail");
+    let mut write = |record: Vec<&String>| writer.write_record(record).expect("memory does not fail");
+    let nothing = String::new();
+    write(names.clone());
+    for row in &rows {
+        let cell = |name: &&String| row.iter().find(|(other, _)| other == *name).map_or(&nothing, |(_, value)| value);
+        write(names.iter().map(cell).collect());
     }
     let bytes = writer.into_inner().expect("memory does not fail");
     String::from_utf8(bytes).expect("made of strings")
+}
+
+/// Names and values of one run, those of its books after all others.
+fn flat(run: &Summary) -> Vec<(String, String)> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(Summary { service: None, ..run.clone() }).expect("without its books a summary is flat");
+    let bytes = writer.into_inner().expect("memory does not fail");
+    let lines: Vec<csv::StringRecord> =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..]).records().filter_map(Result::ok).collect();
+    let [names, values] = &lines[..] else { unreachable!("a header and one record") };
+    let mut row: Vec<(String, String)> = names.iter().map(str::to_owned).zip(values.iter().map(str::to_owned)).collect();
+    row.extend(run.service.iter().flat_map(|service| service.flat()));
+    row
 }

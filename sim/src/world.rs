@@ -155,12 +155,16 @@ impl World {
     /// When something happens next by itself.
     #[inline]
     pub fn next_time(&self) -> Option<Time> {
+        // Without jobs all that is left are the ends of attempts that were stopped before.
+        if self.live == 0 {
+            return None;
+        }
         let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
         match &self.breaks {
             None => happening,
             Some(breaks) => {
                 // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
-                let change = breaks.changes.get(breaks.next).filter(|_| self.live > 0).map(|change| change.at);
+                let change = breaks.changes.get(breaks.next).map(|change| change.at);
                 happening.into_iter().chain(change).min()
             }
         }

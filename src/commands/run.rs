@@ -18,7 +18,7 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     outputs::require_distinct(&planned.policies)?;
     let folder = out_folder(args, &planned).map(ResultFolder::begin).transpose()?;
     let outcomes = run_all(&planned, folder.as_ref(), args.threads)?;
-    let summarize = |o: &Outcome| Summary::of(&o.header, &o.tracker, &o.log_digest, o.wall_s);
+    let summarize = |o: &Outcome| Summary::of(&o.header, &o.tracker, o.account.as_ref(), &o.log_digest, o.wall_s);
     let summaries: Vec<Summary> = outcomes.iter().map(summarize).collect();
     if let Some(path) = &args.jobs_csv {
         write_jobs(path, &planned, &outcomes)?;

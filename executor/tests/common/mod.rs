@@ -3,7 +3,7 @@
 
 use executor::{Agents, End, JobReport, Limits, Options, Output, Task, run};
 use policies::queue::made_pending;
-use policies::{Attempt, Event, Fleet, JobId, JobSpec, Order, Plan, Policy, Scheduler, Span, Time, View, catalog, placement};
+use policies::{Tiers, Attempt, Event, Fleet, JobId, JobSpec, Order, Plan, Policy, Scheduler, Span, Time, View, catalog, placement};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -156,6 +156,7 @@ fn header(fleet: &Fleet, policy: String) -> Header {
         labels: vec![String::new()],
         epoch_unix_s: None,
         expected: Vec::new(),
+        tiers: Tiers::none(),
     }
 }
 

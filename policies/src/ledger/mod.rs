@@ -44,7 +44,7 @@ use entry::{Ending, Entry, Phase};
 ///
 /// # Contract
 /// [`step`](Ledger::step) is called once a step with the events that went into the scheduler and the orders and notes that came
-/// out. Time never runs backwards. Like the scheduler it never believes that an order was carried out, and events of an older
+/// out; or [`handle`](Ledger::handle) for each event and then [`decided`](Ledger::decided). Time never runs backwards. Like the scheduler it never believes that an order was carried out, and events of an older
 /// attempt change nothing.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -75,11 +75,19 @@ impl Ledger {
 
     /// Takes in one step.
     pub fn step(&mut self, now: Time, events: &[Event], orders: &[Order], notes: &[Note]) {
-        self.now = now;
-        self.books.advance(now);
-        for event in events {
-            self.event(event);
-        }
+        events.iter().for_each(|event| self.handle(now, event));
+        self.decided(now, orders, notes);
+    }
+
+    /// Takes in one event of a step.
+    pub fn handle(&mut self, now: Time, event: &Event) {
+        self.advance(now);
+        self.event(event);
+    }
+
+    /// Takes in what came out of a step.
+    pub fn decided(&mut self, now: Time, orders: &[Order], notes: &[Note]) {
+        self.advance(now);
         for note in notes {
             self.note(note);
         }
@@ -89,6 +97,16 @@ impl Ledger {
                 Order::Preempt { job, .. } => self.stop(*job, notes),
             }
         }
+    }
+
+    fn advance(&mut self, now: Time) {
+        self.now = now;
+        self.books.advance(now);
+    }
+
+    /// The tier table.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     fn event(&mut self, event: &Event) {

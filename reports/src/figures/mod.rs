@@ -6,6 +6,7 @@ mod cdf;
 mod fairness;
 mod load;
 mod reasons;
+mod service;
 mod sizes;
 mod trace;
 
@@ -21,6 +22,7 @@ use crate::tenants::Tenant;
 use crate::waits::Waits;
 use canvas::{Ink, ink};
 use cdf::Curve;
+use service::{Fractions, fractions};
 use sizes::{Classes, classes};
 
 pub use trace::trace_svg;
@@ -41,6 +43,7 @@ pub struct Picture {
     jct: Curve,
     wait: Curve,
     classes: Classes,
+    fractions: Vec<Fractions>,
     waits: Waits,
 }
 
@@ -57,6 +60,7 @@ impl Picture {
             jct: Curve::of(&Samples::new(done().map(|row| row.jct().0).collect())),
             wait: Curve::of(&Samples::new(done().map(|row| row.wait().0).collect())),
             classes: classes(analysis.tracker.jobs()),
+            fractions: analysis.account().as_ref().map(fractions).unwrap_or_default(),
             waits: analysis.waits(),
         }
     }
@@ -94,7 +98,7 @@ pub(crate) fn relabel(runs: &mut [Picture]) {
 /// # Errors
 /// If the plotting library fails.
 pub(crate) fn draw_all(runs: &[Picture]) -> Result<Vec<Figure>, ReportError> {
-    let figures = [load::draw, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
+    let figures = [load::draw, service::draw_spent, service::draw_fractions, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
     let drawn: Result<Vec<Option<Figure>>, ReportError> = figures.iter().map(|draw| draw(runs)).collect();
     Ok(drawn?.into_iter().flatten().collect())
 }

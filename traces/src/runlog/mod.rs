@@ -14,7 +14,7 @@ pub use file::{LogError, LogReader, LogWriter};
 pub use tracker::{JobRecord, Tracker, held_milli};
 
 use crate::model::Outcome;
-use policies::{Event, Fleet, JobId, Note, Order, Span, Time};
+use policies::{Event, Fleet, JobId, Note, Order, Span, Tiers, Time};
 use serde::{Deserialize, Serialize};
 
 /// Which world a run happened in.
@@ -58,6 +58,8 @@ pub struct Header {
     pub epoch_unix_s: Option<i64>,
     /// What the placement was told to expect (see [`policies::Placement::expect`]); empty where it did not ask.
     pub expected: Vec<(policies::Demand, u32)>,
+    /// What is owed to whom; none if no books were kept.
+    pub tiers: Tiers,
 }
 
 /// What people want to know of a job and the scheduler does not.

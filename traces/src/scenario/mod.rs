@@ -23,6 +23,7 @@ mod fleet;
 mod homes;
 mod jobs;
 mod source;
+mod tiers;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
@@ -31,11 +32,12 @@ pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionS
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
 pub use source::{NoSuchJob, TraceSpec, align_types};
+pub use tiers::TierSpec;
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
 use error::Place;
-use policies::Fleet;
+use policies::{Fleet, Tiers};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -69,6 +71,9 @@ pub struct Scenario {
     /// Which clusters jobs may run in. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub home: Vec<HomeRule>,
+    /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
+    #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
+    pub tier_table: Vec<TierSpec>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -169,6 +174,12 @@ impl Scenario {
         }
         self.jobs.check(place)?;
         self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
+        tiers::check(&self.tier_table, place)?;
+        let tiers = self.tiers().len();
+        if self.jobs.tiers.len() > tiers {
+            let shares = format!("{} shares", self.jobs.tiers.len());
+            return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
+        }
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
@@ -179,6 +190,14 @@ impl Scenario {
     /// Builds the fleet.
     pub fn fleet(&self) -> Result<Fleet, ScenarioError> {
         self.fleet.build(&self.folder).map_err(ScenarioError::Fleet)
+    }
+
+    /// What is owed to whom. Where nobody asks for tiers it is one that owes nothing, so that books are kept all the same.
+    pub fn tiers(&self) -> Tiers {
+        if self.tier_table.is_empty() && self.jobs.tiers.is_empty() {
+            return Tiers::best_effort();
+        }
+        tiers::table(&self.tier_table)
     }
 
     /// Where the jobs come from. A model without a capacity of its own gets the fleet's, and leaves out jobs that the
