@@ -2,12 +2,12 @@
 
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
-use orrery::experiment::Experiment;
+use orrery::experiment::{self, Experiment};
 use policies::{Fleet, Time};
 use sim::{Costs, Limits, Recovery};
 use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, align_types, parse_nodes, settle};
-use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
+use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, add_services, align_types, parse_nodes, settle};
+use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
 /// An experiment and the policies to run.
 pub struct Planned {
@@ -50,7 +50,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     let scenario = Scenario::load(path)?;
     let seed = args.seed.unwrap_or(scenario.seed);
     let mut fleet = scenario.fleet()?;
-    let (mut trace, trace_digest) = match scenario.source(&fleet) {
+    let (mut trace, mut trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
             let mut trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
@@ -63,7 +63,15 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, imported.digest)
         }
     };
-    settle(&scenario.home, &mut fleet, &mut trace, |_| Kind::Training).with_context(|| format!("{}", path.display()))?;
+    let services = add_services(&scenario.service, &scenario.folder, &fleet, &mut trace, seed)?;
+    if !services.is_empty() {
+        trace_digest = experiment::digest_with(&trace_digest, &services);
+    }
+    let kind = |job: &TraceJob| match services.iter().any(|service| service.tenant == job.tenant) {
+        true => Kind::Inference,
+        false => Kind::Training,
+    };
+    settle(&scenario.home, &mut fleet, &mut trace, kind).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
@@ -79,6 +87,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
         tiers: scenario.tiers(),
         rules: scenario.jobs.clone(),
+        services,
         changes,
         recovery: match scenario.faults.recovery {
             RecoverySpec::LastStop => Recovery::LastStop,

@@ -13,4 +13,4 @@ pub use costs::{COSTS, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
 pub use recovery::Recovery;
-pub use world::{Arrival, Crashes, World};
+pub use world::{Arrival, Crashes, ENDLESS, World};

@@ -15,9 +15,12 @@ pub struct Arrival {
     pub submit: Time,
     /// What the scheduler is told.
     pub spec: JobSpec,
-    /// The truth: how long it runs when it holds all it asks for.
+    /// The truth: how long it runs when it holds all it asks for; [`ENDLESS`] for ever.
     pub duration: Span,
 }
+
+/// The [duration](Arrival::duration) of jobs that go on until they are withdrawn.
+pub const ENDLESS: Span = Span::MAX;
 
 /// Attempts that end badly, at a constant rate while they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub struct World {
     live: u32,
     recovery: Recovery,
     breaks: Option<Breaks>,
+    /// When jobs are withdrawn, the last first.
+    withdrawals: Vec<(Time, JobId)>,
 }
 
 /// Nodes that break, where any do.
@@ -136,6 +141,7 @@ impl World {
             live: 0,
             recovery: Recovery::LastStop,
             breaks: None,
+            withdrawals: Vec::new(),
         }
     }
 
@@ -145,6 +151,13 @@ impl World {
         let nodes = fleet.nodes.len();
         self.breaks = Some(Breaks { changes, next: 0, on: vec![Vec::new(); nodes], down: vec![false; nodes] });
         self
+    }
+
+    /// The same world, in which jobs are withdrawn at these times (sorted) if they are not done by then.
+    pub fn with_withdrawals(self, mut withdrawals: Vec<(Time, JobId)>) -> World {
+        debug_assert!(withdrawals.is_sorted());
+        withdrawals.reverse();
+        World { withdrawals, ..self }
     }
 
     /// The same world, in which so much of an attempt's work survives its end by a crash or with its node.
@@ -160,6 +173,10 @@ impl World {
             return None;
         }
         let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        let happening = match self.withdrawals.last() {
+            Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
+            None => happening,
+        };
         match &self.breaks {
             None => happening,
             Some(breaks) => {
@@ -198,8 +215,22 @@ impl World {
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
         }
+        if !self.withdrawals.is_empty() {
+            self.withdraw(now, events);
+        }
         if self.breaks.is_some() {
             self.change_nodes(now, events);
+        }
+    }
+
+    /// Jobs whose owners have no use for them any more are gone at once.
+    fn withdraw(&mut self, now: Time, events: &mut Vec<Event>) {
+        while let Some((_, job)) = self.withdrawals.pop_if(|(at, _)| *at <= now) {
+            let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.state != State::Done) else { continue };
+            truth.state = State::Done;
+            self.jobs.retire(job);
+            self.live -= 1;
+            events.push(Event::Withdrawn { job });
         }
     }
 
@@ -341,6 +372,10 @@ impl World {
     fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
         if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
             self.queue.push(now + crash, (job, attempt, Happening::Crash));
+            return;
+        }
+        // Endless work is endless still after any run.
+        if left.0 > ENDLESS.0 / 2 {
             return;
         }
         let end = now + left + self.costs.teardown;

@@ -22,6 +22,7 @@ mod faults;
 mod fleet;
 mod homes;
 mod jobs;
+mod services;
 mod source;
 mod tiers;
 
@@ -31,6 +32,7 @@ pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use services::{LoadSpec, ServiceSpec, ThroughputSpec, add_services};
 pub use source::{NoSuchJob, TraceSpec, align_types};
 pub use tiers::TierSpec;
 
@@ -68,6 +70,9 @@ pub struct Scenario {
     /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
     pub jobs: JobRules,
+    /// Inference services, beside the jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<ServiceSpec>,
     /// Which clusters jobs may run in. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub home: Vec<HomeRule>,
@@ -173,6 +178,7 @@ impl Scenario {
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
         self.jobs.check(place)?;
+        self.service.iter().enumerate().try_for_each(|(index, spec)| spec.check(index, place, &self.folder, &fleet))?;
         self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         tiers::check(&self.tier_table, place)?;
         let tiers = self.tiers().len();
