@@ -3,7 +3,7 @@
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::{self, Experiment};
-use policies::{Fleet, Time};
+use policies::{Fleet, Tiers, Time};
 use sim::{Costs, Limits, Recovery};
 use std::path::Path;
 use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, add_services, align_types, parse_nodes, settle};
@@ -17,6 +17,8 @@ pub struct Planned {
     pub question: String,
     /// Whether it came from a scenario file.
     pub from_scenario: bool,
+    /// Whether bounds are wanted.
+    pub bound: bool,
 }
 
 /// Reads whatever the arguments name.
@@ -98,7 +100,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
+    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true, bound: run.bound })
 }
 
 /// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
@@ -121,7 +123,10 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     let placement =
         args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let name = path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned());
+    // Books cost about as much as the simulation: whoever wants only the row of figures need not wait for them.
+    let books = args.out.is_some() || args.check;
     let experiment = Experiment {
+        tiers: if books { Tiers::best_effort() } else { Tiers::none() },
         seed: args.seed.unwrap_or(0),
         trace_digest: imported.digest,
         placement,
@@ -129,7 +134,7 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
+    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false, bound: false })
 }
 
 /// The fleet that was asked for, else the trace's own.

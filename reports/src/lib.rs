@@ -33,7 +33,7 @@ pub use jobs::jobs_csv;
 pub use output::{Seconds, write_whole};
 pub use reasons::Waiting;
 pub use series::{BINS_MAX, Level, Series};
-pub use service::{Service, TierSummary};
+pub use service::{Bound, Service, TierSummary};
 pub use summary::{SLOWDOWN_TAU, Summary, labels};
 pub use summary_table::{summary_csv, summary_json, summary_table};
 pub use tables::{jobs_table, tenants_table, timeseries_table, write_tables};

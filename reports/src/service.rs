@@ -21,6 +21,15 @@ pub struct Service {
     pub tiers: Vec<TierSummary>,
 }
 
+/// What no policy can beat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Goodput up to the time limit, 0 to 1; `None` where there is no limit.
+    pub goodput: Option<f64>,
+    /// By tier, the part of job-hours in windows with the guaranteed fraction if every job were alone.
+    pub attained: Vec<Option<f64>>,
+}
+
 /// What came of one tier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TierSummary {

@@ -1,7 +1,7 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
 use crate::inference::InferenceSummary;
-use crate::service::Service;
+use crate::service::{Bound, Service};
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
 use policies::ledger::Account;
@@ -101,6 +101,9 @@ pub struct Summary {
     /// How well inference services were served; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inference: Vec<InferenceSummary>,
+    /// What no policy can beat, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
 }
 
 impl Summary {
@@ -152,6 +155,7 @@ impl Summary {
             wall_s,
             service: account.map(Service::of),
             inference: InferenceSummary::of(tracker),
+            bound: None,
         }
     }
 }
@@ -176,7 +180,7 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
     (by_tenant.len() as u64, jain(&speeds))
 }
 
-/// A short name for each of several runs: the policy, and whatever else it takes to tell them apart.
+/// A short name for each of several runs: the policy, with the parameters that are not at their defaults, and whatever else it takes to tell them apart.
 pub fn labels(runs: &[&Summary]) -> Vec<String> {
     let parts: [fn(&Summary) -> String; 6] = [
         |s| s.placement.clone(),
@@ -186,7 +190,7 @@ pub fn labels(runs: &[&Summary]) -> Vec<String> {
         |s| format!("{} accelerators", s.accelerators),
         |s| format!("seed {}", s.seed),
     ];
-    let mut labels: Vec<String> = runs.iter().map(|s| s.policy.clone()).collect();
+    let mut labels: Vec<String> = runs.iter().map(|s| policies::catalog::short_name(&s.policy)).collect();
     for part in parts {
         let ambiguous =
             |i: usize| labels.iter().enumerate().any(|(j, l)| j != i && *l == labels[i] && part(runs[i]) != part(runs[j]));

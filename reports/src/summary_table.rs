@@ -54,7 +54,9 @@ pub fn summary_table(runs: &[Summary]) -> String {
     }
     for (run, name) in runs.iter().zip(&names) {
         let own = if shared { String::new() } else { format!("{}, ", provenance(run)) };
-        let _ = writeln!(text, "{name}: {own}log digest {}", run.log_digest);
+        let policy =
+            if *name == run.policy || labels(&[run])[0] != *name { String::new() } else { format!("{}, ", run.policy) };
+        let _ = writeln!(text, "{name}: {policy}{own}log digest {}", run.log_digest);
     }
     text
 }
@@ -78,6 +80,13 @@ fn service_table(runs: &[Summary], names: &[String]) -> String {
         let mut row = vec![name.clone(), per_cent(Some(service.goodput)), per_cent(service.ettr)];
         row.extend(service.tiers.iter().map(kept));
         row.push(format!("{starved:.1}"));
+        rows.push(row);
+    }
+    if let Some(bound) = runs.iter().find_map(|run| run.bound.as_ref()) {
+        let mut row = vec!["no policy can beat".to_owned(), per_cent(bound.goodput), "-".into()];
+        let tiers = first.tiers.iter().enumerate();
+        row.extend(tiers.map(|(i, tier)| per_cent(bound.attained.get(i).copied().flatten().filter(|_| tier.guarantee > 0.0))));
+        row.push("-".into());
         rows.push(row);
     }
     aligned(&rows) + "\n"
@@ -183,9 +192,8 @@ pub fn summary_csv(runs: &[Summary]) -> String {
 /// Names and values of one run, those of its books after all others.
 fn flat(run: &Summary) -> Vec<(String, String)> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .serialize(Summary { service: None, inference: Vec::new(), ..run.clone() })
-        .expect("without its books a summary is flat");
+    let plain = Summary { service: None, bound: None, inference: Vec::new(), ..run.clone() };
+    writer.serialize(plain).expect("without its books a summary is flat");
     let bytes = writer.into_inner().expect("memory does not fail");
     let lines: Vec<csv::StringRecord> =
         csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..]).records().filter_map(Result::ok).collect();

@@ -84,11 +84,13 @@ pub fn require_distinct(policies: &[String]) -> Result<()> {
 /// as it would be from anybody's.
 pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summaries: &[Summary]) -> Result<()> {
     let mut pictures = Vec::new();
-    for (policy, wall_s) in policies.iter().zip(wall_s) {
+    for ((policy, wall_s), summary) in policies.iter().zip(wall_s).zip(summaries) {
         let own = folder.for_policy(policy)?;
         let analysis = Analysis::read(LogReader::open(&own)?)?;
         write_tables(&own, &analysis)?;
-        pictures.push(Picture::of(&analysis, *wall_s));
+        let mut picture = Picture::of(&analysis, *wall_s);
+        picture.summary.bound = summary.bound.clone();
+        pictures.push(picture);
     }
     write_report(&folder.partial, &pictures, &command_line())?;
     write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))

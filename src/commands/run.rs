@@ -19,7 +19,11 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     let folder = out_folder(args, &planned).map(ResultFolder::begin).transpose()?;
     let outcomes = run_all(&planned, folder.as_ref(), args.threads)?;
     let summarize = |o: &Outcome| Summary::of(&o.header, &o.tracker, o.account.as_ref(), &o.log_digest, o.wall_s);
-    let summaries: Vec<Summary> = outcomes.iter().map(summarize).collect();
+    let mut summaries: Vec<Summary> = outcomes.iter().map(summarize).collect();
+    if planned.bound {
+        let bound = planned.experiment.bound()?;
+        summaries.iter_mut().for_each(|summary| summary.bound = Some(bound.clone()));
+    }
     if let Some(path) = &args.jobs_csv {
         write_jobs(path, &planned, &outcomes)?;
     }

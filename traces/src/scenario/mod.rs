@@ -79,6 +79,9 @@ pub struct Scenario {
     /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
     #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
     pub tier_table: Vec<TierSpec>,
+    /// Which clusters jobs may run in. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub home: Vec<HomeRule>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -104,6 +107,8 @@ pub struct RunSpec {
     pub crashes: Option<Length>,
     /// How many attempts may fail before a job does. Default: 1.
     pub attempts: u16,
+    /// Whether to compute what no policy can beat, and show it beside the results.
+    pub bound: bool,
     /// Stop at this simulated time. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Length>,
@@ -118,6 +123,7 @@ impl Default for RunSpec {
             costs: "zero".into(),
             crashes: None,
             attempts: 1,
+            bound: false,
             until: None,
         }
     }
@@ -186,6 +192,7 @@ impl Scenario {
             let shares = format!("{} shares", self.jobs.tiers.len());
             return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
         }
+        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));

@@ -3,6 +3,7 @@
 mod claim;
 mod consolidate;
 mod floor;
+mod ranks;
 mod upkeep;
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
@@ -16,6 +17,7 @@ use crate::queue::ClassQueue;
 use crate::time::{Span, Time};
 use crate::view::View;
 use floor::{Floor, TIERS};
+use ranks::Ranks;
 use std::collections::BTreeSet;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -63,7 +65,7 @@ struct Style {
 /// What is known of a live job beside what the view knows.
 #[derive(Clone, Debug)]
 struct Row {
-    /// Its tier, or a better one while it is owed.
+    /// The rank of its tier, or a better one while it is owed.
     tier: u8,
     /// When it last took a seat; when it began to wait, while it has none.
     since: Time,
@@ -76,11 +78,13 @@ struct Row {
 /// * a job that finds no room takes it from worse tiers, where the fewest accelerators are held by them;
 /// * who made way goes on at once on fewer accelerators, or elsewhere, if that fits, and waits otherwise; nothing is lost;
 /// * elastic gangs for which there is no room start on fewer accelerators;
-/// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first;
+/// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first; those that run too slowly for what
+///   they were promised take it from worse tiers;
 /// * nodes that are to be emptied are;
 /// * the worst tier ranks with the next one after it has not run for `starve`.
 struct Singularity {
     style: Style,
+    ranks: Option<Ranks>,
     floor: Option<Floor>,
     rows: IdTable<Row>,
     waiting: [ClassQueue<Time>; TIERS],
@@ -99,6 +103,7 @@ impl Singularity {
     fn new(style: Style) -> Singularity {
         Singularity {
             style,
+            ranks: None,
             floor: None,
             rows: IdTable::default(),
             waiting: std::array::from_fn(|_| ClassQueue::default()),
@@ -121,7 +126,8 @@ impl Singularity {
     /// The job waits.
     fn wait(&mut self, view: &View, job: JobId) {
         let entry = view.job(job);
-        let (class, submit, own) = (entry.class, entry.submit, entry.spec.tier.min(TIERS as u8 - 1));
+        let (class, submit) = (entry.class, entry.submit);
+        let own = self.ranks.get_or_insert_with(|| Ranks::of(view)).rank(entry.spec.tier);
         let row = self.row_mut(job);
         (row.tier, row.since) = (own, view.now());
         self.waiting[own as usize].push(class, submit, job);
@@ -190,7 +196,7 @@ impl Singularity {
         false
     }
 
-    /// Takes room from worse tiers. Returns whether the job has a place now.
+    /// Takes room from worse tiers, for a job that waits or for one that runs and is to grow. Returns whether it has a place now.
     fn claim(&mut self, plan: &mut Plan<'_>, job: JobId, tier: usize, size: u32) -> bool {
         let demand = plan.job(job).spec.demand;
         if tier + 1 >= TIERS || !demand.is_whole() || size == 0 {
@@ -212,7 +218,7 @@ impl Singularity {
         for victim in stopped {
             self.uproot(plan, victim);
         }
-        plan.job(job).phase != Phase::Pending
+        true
     }
 
     /// A job that was just stopped for another one gets up.
@@ -298,7 +304,8 @@ impl Policy for Singularity {
                 self.start_waiting(plan, tier);
             }
             // Who made way may have left room for more than the job that it made way for.
-            if generation == plan.capacity().generation() {
+            let settled = generation == plan.capacity().generation();
+            if !self.catch_up(plan) && settled {
                 break;
             }
         }

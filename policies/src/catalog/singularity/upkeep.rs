@@ -75,6 +75,31 @@ impl Singularity {
         }
     }
 
+    /// Grows jobs that run too slowly for what they were promised, at the cost of worse tiers. Returns whether it did.
+    pub(super) fn catch_up(&mut self, plan: &mut Plan<'_>) -> bool {
+        let Some(ranks) = &self.ranks else { return false };
+        let mut grown = false;
+        let slow = |&&(tier, _, job): &&(u8, Time, JobId)| {
+            let entry = plan.job(job);
+            let settled = matches!(entry.phase, Phase::Running) && ranks.is_too_slow(tier.into(), entry.speed);
+            settled && entry.remaining_at(plan.now()).is_none_or(|left| left >= self.style.quiet)
+        };
+        let slow: Vec<_> = self.shrunk.iter().take(8 * MOVES).filter(slow).take(MOVES).copied().collect();
+        for (tier, since, job) in slow {
+            let entry = plan.job(job);
+            let size = entry.size();
+            let larger: Vec<u32> = entry.spec.sizes().take_while(|&larger| larger > size).collect();
+            self.rise(job);
+            if larger.into_iter().any(|larger| self.claim(plan, job, tier.into(), larger)) {
+                self.sit(plan, job);
+                grown = true;
+            } else {
+                self.sit_again(plan, job, since);
+            }
+        }
+        grown
+    }
+
     /// Gives what nobody who waits can use to jobs that run on fewer accelerators than they asked for.
     pub(super) fn grow(&mut self, plan: &mut Plan<'_>) {
         if plan.capacity().free_milli() < 1000 || self.shrunk.is_empty() {
