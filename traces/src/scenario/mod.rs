@@ -79,9 +79,6 @@ pub struct Scenario {
     /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
     #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
     pub tier_table: Vec<TierSpec>,
-    /// Which clusters jobs may run in. Default: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub home: Vec<HomeRule>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -192,7 +189,6 @@ impl Scenario {
             let shares = format!("{} shares", self.jobs.tiers.len());
             return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
         }
-        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
