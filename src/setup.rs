@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use orrery::experiment::{self, Experiment};
 use policies::{Fleet, Tiers, Time};
 use sim::{Costs, Limits, Recovery};
-use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, add_services, align_types, parse_nodes, settle};
+use std::path::{Path, PathBuf};
+use traces::scenario::{Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, add_services, align_types, parse_nodes, settle};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
 /// An experiment and the policies to run.
@@ -19,13 +19,23 @@ pub struct Planned {
     pub from_scenario: bool,
     /// Whether bounds are wanted.
     pub bound: bool,
+    /// Which of the scenario's variants it is; empty if it has none.
+    pub variant: String,
+    /// The field that is swept and its value.
+    pub swept: Option<(String, String)>,
 }
 
-/// Reads whatever the arguments name.
-pub fn plan(args: &RunArgs) -> Result<Planned> {
-    let mut planned = match &args.scenario {
-        Some(path) => from_scenario(path, args)?,
-        None => from_trace(args)?,
+/// All that a scenario file stands for; `None` for a bare trace.
+pub fn points(args: &RunArgs) -> Result<Option<Vec<Point>>> {
+    let read = |path: &PathBuf| Scenario::points(path, &args.settings, args.variant.as_deref());
+    Ok(args.scenario.as_ref().map(read).transpose()?)
+}
+
+/// Reads whatever the arguments name; `point` is what of the scenario is meant.
+pub fn plan(args: &RunArgs, point: Option<Point>) -> Result<Planned> {
+    let mut planned = match (&args.scenario, point) {
+        (Some(path), Some(point)) => from_scenario(path, point, args)?,
+        _ => from_trace(args)?,
     };
     let experiment = &mut planned.experiment;
     // Names are checked before anything is made or run.
@@ -48,8 +58,8 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
     Ok(planned)
 }
 
-fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
-    let scenario = Scenario::load(path)?;
+fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
+    let Point { variant, swept, scenario } = point;
     let seed = args.seed.unwrap_or(scenario.seed);
     let mut fleet = scenario.fleet()?;
     let (mut trace, mut trace_digest) = match scenario.source(&fleet) {
@@ -75,6 +85,10 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     };
     settle(&scenario.home, &mut fleet, &mut trace, kind).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
+    let last = trace.jobs.last().map_or(Time::ZERO, |job| job.submit);
+    // A trace that tells tiers apart wants them told apart.
+    let told = scenario.tier_table.is_empty() && trace.jobs.iter().any(|job| job.tier > 0);
+    let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
     let experiment = Experiment {
@@ -87,7 +101,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         estimates: args.estimates.unwrap_or(run.estimates),
         costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
-        tiers: scenario.tiers(),
+        tiers,
         rules: scenario.jobs.clone(),
         services,
         changes,
@@ -97,10 +111,11 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             RecoverySpec::JustInTime(lost) => Recovery::JustInTime(lost.0),
         },
         attempts_max: run.attempts,
-        limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
+        limits: Limits { until: run.until.map(|until| until.time(last)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true, bound: run.bound })
+    let (question, bound) = (scenario.question.clone(), run.bound);
+    Ok(Planned { experiment, policies, question, from_scenario: true, bound, variant, swept })
 }
 
 /// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
@@ -134,7 +149,15 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false, bound: false })
+    Ok(Planned {
+        experiment,
+        policies: args.policies.clone(),
+        question: String::new(),
+        from_scenario: false,
+        bound: false,
+        variant: String::new(),
+        swept: None,
+    })
 }
 
 /// The fleet that was asked for, else the trace's own.

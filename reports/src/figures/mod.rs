@@ -9,6 +9,7 @@ mod load;
 mod reasons;
 mod service;
 mod sizes;
+mod study;
 mod trace;
 
 pub(crate) use axis::{grouped, human};
@@ -27,6 +28,7 @@ use inference::{Replicas, replicas};
 use service::{Fractions, fractions};
 use sizes::{Classes, classes};
 
+pub(crate) use study::draw as draw_study;
 pub use trace::trace_svg;
 
 /// Bins that a figure can show.
