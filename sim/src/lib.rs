@@ -15,4 +15,4 @@ pub use driver::{End, Limits, run};
 pub use events::EventQueue;
 pub use network::Cut;
 pub use recovery::Recovery;
-pub use world::{Arrival, Crashes, Switched, World};
+pub use world::{Arrival, Crashes, ENDLESS, Switched, World};

@@ -274,6 +274,15 @@ impl Policy for Singularity {
                     }
                 }
             }
+            Event::Withdrawn { job } => {
+                let (class, submit) = (view.job(job).class, view.job(job).submit);
+                let (tier, since) = (self.row(job).tier, self.row(job).since);
+                self.waiting[usize::from(tier)].remove(class, submit, job);
+                self.hungry.remove(&(since, job));
+                self.uprooted.remove(&(tier, submit, job));
+                self.rise(job);
+                self.rows.retire(job);
+            }
             Event::Node { node, state } => {
                 if let Some(floor) = &mut self.floor {
                     floor.set_open(node, state == NodeState::Up);

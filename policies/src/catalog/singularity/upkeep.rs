@@ -96,6 +96,10 @@ impl Singularity {
         let slow: Vec<_> = self.shrunk.iter().take(8 * MOVES).filter(slow).take(MOVES).copied().collect();
         for (tier, since, job) in slow {
             let entry = plan.job(job);
+            // It may have made way for one before it.
+            if entry.phase != Phase::Running {
+                continue;
+            }
             // It may have been stopped for one before it.
             if entry.phase != Phase::Running {
                 continue;
