@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use proxy::checkpoint::in_own_session;
 use proxy::control::Order;
-use proxy::job::{self, Job};
 use proxy::device::{self, Api};
-use proxy::{facade, tree};
+use proxy::job::{self, Job};
+use proxy::{binary, facade, tree};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -30,6 +30,12 @@ pub struct ExecArgs {
 pub fn run(args: &ExecArgs) -> Result<Verdict> {
     let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
     let api = device::api(&device);
+    let name = args.program.first().map_or("", String::as_str);
+    if api == Api::Cuda && binary::has_static_cuda_runtime(name) {
+        bail!(
+            "{name} links the CUDA runtime statically, so its calls cannot be forwarded; build it with `nvcc -cudart shared`"
+        );
+    }
     let folder = job::prepare(api, &driver(api)?).context("preparing the job's folder")?;
     match start(&device, &folder, &args.program) {
         Ok(child) => attend(child, folder),

@@ -38,7 +38,12 @@ fn sections(elf: &[u8]) -> Option<Vec<Section<'_>>> {
     let section = |index: usize| {
         let header = header(index)?;
         let name = text_at(names, word(header, 0)? as usize);
-        Some(Section { name, kind: word(header, 4)?, data: contents(header).unwrap_or_default(), link: word(header, 40)? as usize })
+        Some(Section {
+            name,
+            kind: word(header, 4)?,
+            data: contents(header).unwrap_or_default(),
+            link: word(header, 40)? as usize,
+        })
     };
     (0..count).map(section).collect()
 }
@@ -72,9 +77,10 @@ pub(crate) fn initial(elf: &[u8], variable: &str) -> Option<Vec<u8>> {
     let sections = sections(elf)?;
     let symbols = sections.iter().find(|section| section.kind == SYMTAB)?;
     let names = sections.get(symbols.link)?.data;
-    let symbol = symbols.data.chunks_exact(24).find(|symbol| {
-        word(symbol, 0).is_some_and(|name| text_at(names, name as usize) == variable.as_bytes())
-    })?;
+    let symbol = symbols
+        .data
+        .chunks_exact(24)
+        .find(|symbol| word(symbol, 0).is_some_and(|name| text_at(names, name as usize) == variable.as_bytes()))?;
     let section = sections.get(usize::from(u16::from_le_bytes([symbol[6], symbol[7]])))?;
     let (value, size) = (long(symbol, 8)? as usize, long(symbol, 16)? as usize);
     Some(section.data.get(value..value.checked_add(size)?)?.to_vec())

@@ -89,7 +89,8 @@ pub(crate) fn params(images: &[Image], kernel: &str, arch: u32) -> Option<Params
             _ => None,
         })
     };
-    let from_ptx = || images.iter().find_map(|image| if let Image::Ptx(text) = image { ptx::params(text, kernel) } else { None });
+    let from_ptx =
+        || images.iter().find_map(|image| if let Image::Ptx(text) = image { ptx::params(text, kernel) } else { None });
     cubin(true).or_else(|| cubin(false)).or_else(from_ptx)
 }
 

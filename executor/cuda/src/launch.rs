@@ -135,7 +135,11 @@ pub struct LaunchConfig {
 /// # Safety
 /// As CUDA's documentation has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cudaLaunchKernelExC(config: *const LaunchConfig, function: *const c_void, args: *const *const c_void) -> i32 {
+pub unsafe extern "C" fn cudaLaunchKernelExC(
+    config: *const LaunchConfig,
+    function: *const c_void,
+    args: *const *const c_void,
+) -> i32 {
     api(|state| {
         let config = get(config)?;
         let sizes = [config.grid.sizes(), config.block.sizes()];
@@ -146,7 +150,11 @@ pub unsafe extern "C" fn cudaLaunchKernelExC(config: *const LaunchConfig, functi
 /// # Safety
 /// As CUDA's documentation has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cudaLaunchKernelExC_ptsz(config: *const LaunchConfig, function: *const c_void, args: *const *const c_void) -> i32 {
+pub unsafe extern "C" fn cudaLaunchKernelExC_ptsz(
+    config: *const LaunchConfig,
+    function: *const c_void,
+    args: *const *const c_void,
+) -> i32 {
     // SAFETY: the same call.
     unsafe { cudaLaunchKernelExC(config, function, args) }
 }
@@ -225,7 +233,12 @@ pub unsafe extern "C" fn cudaFuncGetName(to: *mut *const c_char, function: *cons
 /// # Safety
 /// As CUDA's documentation has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cudaFuncGetParamInfo(function: *const c_void, index: usize, offset: *mut usize, size: *mut usize) -> i32 {
+pub unsafe extern "C" fn cudaFuncGetParamInfo(
+    function: *const c_void,
+    index: usize,
+    offset: *mut usize,
+    size: *mut usize,
+) -> i32 {
     api(|state| {
         let place = kernel(function)?.ready(state)?.params.get(index).ok_or(cuda::INVALID_VALUE)?;
         put(offset, place.0 as usize)?;

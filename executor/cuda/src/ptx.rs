@@ -29,7 +29,11 @@ fn size_of(declaration: &str) -> Option<(u32, u32)> {
     // Of the scalar types; `.ptr` and state spaces follow the type.
     let scalar = words.iter().find_map(|word| {
         let bits = word.strip_prefix('.')?.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        if word.starts_with(".align") { None } else { bits.parse::<u32>().ok().filter(|bits| matches!(bits, 8 | 16 | 32 | 64 | 128)) }
+        if word.starts_with(".align") {
+            None
+        } else {
+            bits.parse::<u32>().ok().filter(|bits| matches!(bits, 8 | 16 | 32 | 64 | 128))
+        }
     })? / 8;
     let after = |word: &str| words.iter().position(|other| *other == word).and_then(|at| words.get(at + 1));
     let count = declaration.split_once('[').map_or(Some(1), |(_, rest)| rest.split(']').next()?.trim().parse().ok())?;

@@ -105,10 +105,11 @@ impl Kernel {
         let answer = state.ask(Call::Function { id, module, name: self.name.clone() }, &[])?;
         let info: FunctionInfo = wire::decode(&answer).map_err(|_| cuda::UNKNOWN)?;
         let arch = state.properties.attribute(75) * 10 + state.properties.attribute(76);
-        let params = fatbin::params(self.module.images(), &self.name, arch.cast_unsigned()).or(info.params).ok_or_else(|| {
-            eprintln!("orrery: kernel `{}`: its binary does not tell its parameters", self.name);
-            cuda::INVALID_KERNEL_IMAGE
-        })?;
+        let params =
+            fatbin::params(self.module.images(), &self.name, arch.cast_unsigned()).or(info.params).ok_or_else(|| {
+                eprintln!("orrery: kernel `{}`: its binary does not tell its parameters", self.name);
+                cuda::INVALID_KERNEL_IMAGE
+            })?;
         Ok(Ready { id, params, attributes: info.attributes })
     }
 
@@ -238,7 +239,12 @@ pub unsafe extern "C" fn __cudaRegisterVar(
 /// # Safety
 /// As [`__cudaRegisterFatBinary`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __cudaRegisterManagedVar(_handle: *mut Handle, _host: *mut Handle, _device: *const c_char, name: *const c_char) {
+pub unsafe extern "C" fn __cudaRegisterManagedVar(
+    _handle: *mut Handle,
+    _host: *mut Handle,
+    _device: *const c_char,
+    name: *const c_char,
+) {
     let name = text(name).unwrap_or_default();
     eprintln!("orrery: the __managed__ variable `{name}` is not supported: unified memory cannot be forwarded; use __device__");
 }

@@ -5,9 +5,9 @@
 
 mod staging;
 
-use staging::Staging;
 use ring::{Direction, Error, Layout, Message, Receiver, Region, Sender};
 use rustc_hash::FxHashMap;
+use staging::Staging;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};

@@ -79,7 +79,14 @@ fn listed(device: Device) -> Listed {
     let kinds = [(cl::DEVICE_TYPE_GPU, "gpu"), (cl::DEVICE_TYPE_ACCELERATOR, "accelerator"), (cl::DEVICE_TYPE_CPU, "cpu")];
     let kind = kinds.iter().find(|(bit, _)| device.kind & bit != 0).map_or("custom", |(_, name)| name);
     let name = format!("opencl:{}.{}", device.place.0, device.place.1);
-    Listed { name, model: device.name.clone(), platform: device.platform_name.clone(), kind, memory: device.memory, device: Opened::OpenCl(device) }
+    Listed {
+        name,
+        model: device.name.clone(),
+        platform: device.platform_name.clone(),
+        kind,
+        memory: device.memory,
+        device: Opened::OpenCl(device),
+    }
 }
 
 /// The device that a word means: its name, or a part of its model's or platform's that only it has.

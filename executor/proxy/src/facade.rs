@@ -18,10 +18,8 @@ pub struct Facade {
 pub const LIBRARY: &str = "liborrery_cuda.so";
 
 /// All that programs are given.
-pub const FACADES: [Facade; 2] = [
-    Facade { name: "libcudart.so.13", versions: &["libcudart.so.13"] },
-    Facade { name: "libcuda.so.1", versions: &[] },
-];
+pub const FACADES: [Facade; 2] =
+    [Facade { name: "libcudart.so.13", versions: &["libcudart.so.13"] }, Facade { name: "libcuda.so.1", versions: &[] }];
 
 const HEADER: u64 = 64;
 const SEGMENT: u64 = 56;

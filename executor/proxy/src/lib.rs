@@ -6,6 +6,7 @@
 
 mod answers;
 mod backend;
+pub mod binary;
 pub mod checkpoint;
 pub mod control;
 pub mod criu;

@@ -74,25 +74,70 @@ pub enum Call {
     /// Answer: [`Properties`].
     Describe,
     /// The range of addresses that `Describe` named. Everything else is made in it.
-    Space { id: Id, base: u64, size: u64 },
-    Alloc { id: Id, space: Id, address: u64, size: u64 },
-    Stream { id: Id, space: Id, flags: u32, priority: i32 },
-    Event { id: Id, space: Id, flags: u32 },
+    Space {
+        id: Id,
+        base: u64,
+        size: u64,
+    },
+    Alloc {
+        id: Id,
+        space: Id,
+        address: u64,
+        size: u64,
+    },
+    Stream {
+        id: Id,
+        space: Id,
+        flags: u32,
+        priority: i32,
+    },
+    Event {
+        id: Id,
+        space: Id,
+        flags: u32,
+    },
     /// Body: a fat binary, a cubin or PTX.
-    Module { id: Id, space: Id },
+    Module {
+        id: Id,
+        space: Id,
+    },
     /// Answer: [`FunctionInfo`].
-    Function { id: Id, module: Id, name: String },
-    Attribute { function: Id, attribute: i32, value: i32 },
+    Function {
+        id: Id,
+        module: Id,
+        name: String,
+    },
+    Attribute {
+        function: Id,
+        attribute: i32,
+        value: i32,
+    },
     /// A variable of a module, under an address of the worker's.
-    Global { id: Id, module: Id, name: String, address: u64, size: u64 },
-    Command { stream: Id, work: Work },
+    Global {
+        id: Id,
+        module: Id,
+        name: String,
+        address: u64,
+        size: u64,
+    },
+    Command {
+        stream: Id,
+        work: Work,
+    },
     /// Answered when the stream's work is over, or with `id` 0 all work, or when the event is: with the first error since the
     /// last such answer, and a sentence about it.
-    Synchronize { id: Id },
+    Synchronize {
+        id: Id,
+    },
     /// Answered at once: 0, or [`NOT_READY`].
-    Query { id: Id },
+    Query {
+        id: Id,
+    },
     /// Answer: milliseconds (f32).
-    Elapsed { from: Id, to: Id },
+    Elapsed {
+        from: Id,
+        to: Id,
+    },
     /// Answer: bytes free and bytes in all (u64 each).
     Memory,
 }
@@ -147,7 +192,9 @@ impl Call {
                 Effect::Amend { id: *function, aspect: u64::from(attribute.cast_unsigned()), needs: vec![] }
             }
             Call::Command { .. } => Effect::Command { event: 0, args: None },
-            Call::Describe | Call::Synchronize { .. } | Call::Query { .. } | Call::Elapsed { .. } | Call::Memory => Effect::None,
+            Call::Describe | Call::Synchronize { .. } | Call::Query { .. } | Call::Elapsed { .. } | Call::Memory => {
+                Effect::None
+            }
         }
     }
 }

@@ -37,7 +37,12 @@ fn calls() -> Vec<Call> {
         enqueue(Op::FillBuffer { mem: 20, pattern: vec![7; 16], offset: 0, size: 256 }),
         enqueue(Op::WriteImage { mem: 21, origin: [0; 3], region: [8, 8, 1] }),
     ];
-    requests.into_iter().chain(cuda_calls().map(Request::Cuda)).enumerate().map(|(i, request)| Call { number: i as u64, request }).collect()
+    requests
+        .into_iter()
+        .chain(cuda_calls().map(Request::Cuda))
+        .enumerate()
+        .map(|(i, request)| Call { number: i as u64, request })
+        .collect()
 }
 
 fn cuda_calls() -> impl Iterator<Item = cuda::Call> {

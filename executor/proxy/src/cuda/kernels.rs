@@ -154,8 +154,7 @@ fn binary(launch: &mut Launch<'_>, f: impl Fn(f32, f32) -> f32) -> Result<()> {
 fn saxpy(launch: &mut Launch<'_>) -> Result<()> {
     let (a, x, y) = (launch.params.float()?, launch.params.pointer()?, launch.params.pointer()?);
     let n = launch.elements()?;
-    let values: Vec<f32> =
-        launch.floats(x, n)?.into_iter().zip(launch.floats(y, n)?).map(|(x, y)| a.mul_add(x, y)).collect();
+    let values: Vec<f32> = launch.floats(x, n)?.into_iter().zip(launch.floats(y, n)?).map(|(x, y)| a.mul_add(x, y)).collect();
     launch.put(y, &values)
 }
 
@@ -230,14 +229,7 @@ mod tests {
 
     fn run(name: &str, memory: &mut Memory, params: &[u8]) -> Result<()> {
         let (_, kernel) = find(name).unwrap();
-        kernel(&mut Launch {
-            threads: 1024,
-            blocks: 1,
-            shared: 0,
-            params: Params::new(params),
-            memory,
-            globals: &|_| None,
-        })
+        kernel(&mut Launch { threads: 1024, blocks: 1, shared: 0, params: Params::new(params), memory, globals: &|_| None })
     }
 
     #[test]
