@@ -72,6 +72,28 @@ pub(crate) fn params(elf: &[u8], kernel: &str) -> Option<Params> {
     Some(params.into_iter().map(|(_, place)| place).collect())
 }
 
+/// Bytes of the file that begins with this header: its last part is the table of sections.
+pub(crate) fn length(header: &[u8]) -> Option<usize> {
+    let short = |at: usize| Some(usize::from(u16::from_le_bytes([*header.get(at)?, *header.get(at + 1)?])));
+    let segments = (long(header, 32)? as usize).checked_add(short(54)? * short(56)?)?;
+    Some((long(header, 40)? as usize).checked_add(short(58)? * short(60)?)?.max(segments))
+}
+
+/// Variables, and bytes of each.
+pub(crate) fn variables(elf: &[u8]) -> Vec<(String, u64)> {
+    const OBJECT: u8 = 1;
+    const UNDEFINED: [u8; 2] = [0, 0];
+    let Some(sections) = sections(elf) else { return Vec::new() };
+    let Some(symbols) = sections.iter().find(|section| section.kind == SYMTAB) else { return Vec::new() };
+    let names = sections.get(symbols.link).map_or(&[][..], |section| section.data);
+    let variable = |symbol: &[u8]| {
+        let name = String::from_utf8_lossy(text_at(names, word(symbol, 0)? as usize)).into_owned();
+        let defined = symbol[4] & 15 == OBJECT && symbol[6..8] != UNDEFINED && !name.is_empty();
+        long(symbol, 16).filter(|size| defined && *size > 0).map(|size| (name, size))
+    };
+    symbols.data.chunks_exact(24).filter_map(variable).collect()
+}
+
 /// A variable's contents when the program begins; none where they are zeros.
 pub(crate) fn initial(elf: &[u8], variable: &str) -> Option<Vec<u8>> {
     let sections = sections(elf)?;

@@ -103,7 +103,7 @@ impl DeviceProp {
 }
 
 /// Properties that would need the program's memory on the device, and attributes that say so: always 0 here.
-fn attribute(state: &State, number: i32) -> i32 {
+pub(crate) fn attribute(state: &State, number: i32) -> i32 {
     // Host memory mapped, managed memory, pageable and concurrent access, host registration, cooperation, graphs' neighbours.
     const ABSENT: [i32; 13] = [19, 83, 88, 89, 91, 92, 95, 99, 100, 101, 102, 103, 116];
     if ABSENT.contains(&number) { 0 } else { state.properties.attribute(number) }
@@ -114,7 +114,7 @@ pub(crate) fn own(device: i32) -> Result<()> {
 }
 
 /// Everything that the process has on the device is freed.
-fn reset(state: &State) -> Result<()> {
+pub(crate) fn reset(state: &State) -> Result<()> {
     state.synchronize(cuda::DEFAULT_STREAM)?;
     let streams: Vec<_> = lock(&state.streams).drain().map(|(id, _)| id).collect();
     let events: Vec<_> = lock(&state.events).drain().map(|(id, _)| id).collect();
@@ -178,7 +178,7 @@ calls! {
 }
 
 /// As the limits of a multiprocessor allow, without the kernel's registers.
-fn occupancy(state: &State, threads: i32, shared: usize) -> Result<i32> {
+pub(crate) fn occupancy(state: &State, threads: i32, shared: usize) -> Result<i32> {
     if threads <= 0 || threads > attribute(state, 1) {
         return Err(cuda::INVALID_VALUE);
     }

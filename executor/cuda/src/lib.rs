@@ -12,14 +12,18 @@
 #![allow(non_snake_case, reason = "functions are named as CUDA's")]
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "C's interface: what pointers point to is the caller's promise")]
 
+mod absent;
 mod address;
 mod c;
 mod copy;
 mod cubin;
 mod device;
+mod driver;
+mod driver_copy;
 mod fatbin;
 mod launch;
 mod memory;
+mod module;
 mod ptx;
 mod register;
 mod state;

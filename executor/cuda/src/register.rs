@@ -4,8 +4,9 @@
 
 use crate::c::{Handle, Result, text};
 use crate::fatbin::{self, Image, Params};
-use crate::state::State;
+use crate::state::{State, lock};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use wire::Id;
@@ -18,6 +19,8 @@ pub(crate) struct Module {
     variables: Mutex<Vec<&'static Variable>>,
     images: OnceLock<Vec<Image>>,
     loaded: OnceLock<Result<Id>>,
+    /// Those that the program asked for by name.
+    pub(crate) kernels: Mutex<BTreeMap<String, &'static Kernel>>,
 }
 
 /// A `__global__` function.
@@ -70,7 +73,7 @@ pub(crate) fn variable(place: *const c_void) -> Result<&'static Variable> {
 impl Module {
     pub(crate) fn new(data: &'static [u8]) -> &'static Module {
         let (images, loaded) = (OnceLock::new(), OnceLock::new());
-        Box::leak(Box::new(Module { data, variables: Mutex::default(), images, loaded }))
+        Box::leak(Box::new(Module { data, variables: Mutex::default(), images, loaded, kernels: Mutex::default() }))
     }
 
     /// Its name in the proxy. Its variables are made with it, before any kernel of it can run.
@@ -78,9 +81,17 @@ impl Module {
         *self.loaded.get_or_init(|| {
             let id = state.new_id();
             state.ask(Call::Module { id, space: state.space }, self.data)?;
-            let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let variables = lock(&self.variables).clone();
             variables.iter().try_for_each(|variable| variable.make(state, id)).map(|()| id)
         })
+    }
+
+    pub(crate) fn add(&self, variable: &'static Variable) {
+        lock(&self.variables).push(variable);
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> Option<&'static Variable> {
+        lock(&self.variables).iter().find(|variable| variable.name == name).copied()
     }
 
     pub(crate) fn images(&self) -> &[Image] {
@@ -157,6 +168,16 @@ fn module(handle: *mut Handle) -> Option<&'static Module> {
     unsafe { handle.as_ref().and_then(|module| module.cast::<Module>().as_ref()) }
 }
 
+/// The fat binary in a wrapper.
+pub(crate) fn wrapped(wrapper: *const Wrapper) -> &'static [u8] {
+    const MAGIC: u32 = 0x4662_43B1;
+    // SAFETY: the wrapper is a constant of the program's.
+    match unsafe { wrapper.as_ref() } {
+        Some(wrapper) if wrapper.magic == MAGIC => program_data(wrapper.data),
+        _ => &[],
+    }
+}
+
 /// The fat binary that begins at `data`, which says itself how long it is.
 pub(crate) fn program_data(data: *const c_void) -> &'static [u8] {
     const HEADER: usize = 16;
@@ -169,14 +190,7 @@ pub(crate) fn program_data(data: *const c_void) -> &'static [u8] {
 /// Called by code that `nvcc` made, with the binary's wrapper.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __cudaRegisterFatBinary(wrapper: *const Wrapper) -> *mut Handle {
-    const MAGIC: u32 = 0x4662_43B1;
-    // SAFETY: the wrapper is a constant of the program's.
-    let data = match unsafe { wrapper.as_ref() } {
-        Some(wrapper) if wrapper.magic == MAGIC => program_data(wrapper.data),
-        _ => &[],
-    };
-    let module: Handle = std::ptr::from_ref(Module::new(data)).cast_mut().cast();
-    Box::leak(Box::new(module))
+    Box::leak(Box::new(Module::new(wrapped(wrapper)).handle()))
 }
 
 /// # Safety
@@ -229,7 +243,7 @@ pub unsafe extern "C" fn __cudaRegisterVar(
 ) {
     if let Some((module, name)) = module(handle).zip(text(name)) {
         let variable = Variable::new(module, name, size as u64);
-        module.variables.lock().unwrap_or_else(PoisonError::into_inner).push(variable);
+        module.add(variable);
         with_registry(|all| all.variables.insert(host.addr(), variable));
     }
 }

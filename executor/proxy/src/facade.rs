@@ -17,9 +17,18 @@ pub struct Facade {
 /// The library that has the functions.
 pub const LIBRARY: &str = "liborrery_cuda.so";
 
-/// All that programs are given.
-pub const FACADES: [Facade; 2] =
-    [Facade { name: "libcudart.so.13", versions: &["libcudart.so.13"] }, Facade { name: "libcuda.so.1", versions: &[] }];
+/// All that programs are given: CUDA 13's libraries. Others (NVRTC, which only compiles) are the machine's own.
+pub const FACADES: [Facade; 9] = [
+    Facade { name: "libcudart.so.13", versions: &["libcudart.so.13"] },
+    Facade { name: "libcuda.so.1", versions: &[] },
+    Facade { name: "libcublas.so.13", versions: &["libcublas.so.13"] },
+    Facade { name: "libcublasLt.so.13", versions: &["libcublasLt.so.13"] },
+    Facade { name: "libcudnn.so.9", versions: &["libcudnn.so.9"] },
+    Facade { name: "libcusparse.so.12", versions: &["libcusparse.so.12"] },
+    Facade { name: "libcusolver.so.12", versions: &["libcusolver.so.12"] },
+    Facade { name: "libcufft.so.12", versions: &["libcufft.so.12"] },
+    Facade { name: "libnccl.so.2", versions: &[] },
+];
 
 const HEADER: u64 = 64;
 const SEGMENT: u64 = 56;
