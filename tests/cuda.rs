@@ -57,8 +57,13 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn programs_compute_what_the_host_does() {
-    let Some(site) = simulated(&["vectors", "errors", "train"]) else { return };
-    for (program, line) in [("vectors", "all as computed here"), ("errors", "errors as documented")] {
+    let Some(site) = simulated(&["vectors", "errors", "driver", "train"]) else { return };
+    let lines_of = [
+        ("vectors", "all as computed here"),
+        ("errors", "errors as documented"),
+        ("driver", "the driver's calls as documented"),
+    ];
+    for (program, line) in lines_of {
         let output = site.exec(&site.path(program), &[]).output().unwrap();
         ended(&output);
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), line);

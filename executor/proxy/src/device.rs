@@ -23,6 +23,7 @@ pub struct Listed {
 /// How a device is made use of.
 enum Opened {
     OpenCl(Device),
+    Cuda(cuda::Device),
     SimulatedCuda,
 }
 
@@ -45,6 +46,7 @@ impl Listed {
     pub fn open(&self) -> Box<dyn Backend> {
         match &self.device {
             Opened::OpenCl(device) => Box::new(device.open()),
+            Opened::Cuda(device) => Box::new(device.open()),
             Opened::SimulatedCuda => Box::new(cuda::Simulated::default()),
         }
     }
@@ -63,7 +65,17 @@ pub fn list() -> (Vec<Listed>, Vec<String>) {
     if devices.is_empty() && missing.is_empty() {
         missing.push("OpenCL finds no device (install its runtime, such as pocl-opencl-icd for processors)".into());
     }
-    missing.extend(cuda::driver().err());
+    match cuda::Device::all() {
+        Ok(all) => devices.extend(all.into_iter().map(|device| Listed {
+            name: format!("cuda:{}", device.number),
+            model: device.name.clone(),
+            platform: "CUDA".into(),
+            kind: "gpu",
+            memory: device.memory,
+            device: Opened::Cuda(device),
+        })),
+        Err(sentence) => missing.push(sentence),
+    }
     devices.push(Listed {
         name: "cuda:simulated".into(),
         model: "simulated CUDA device".into(),
