@@ -20,6 +20,7 @@ mod cubin;
 mod device;
 mod driver;
 mod driver_copy;
+mod driver_module;
 mod fatbin;
 mod launch;
 mod memory;
