@@ -262,6 +262,12 @@ pub struct RunArgs {
     /// Result folder [default with a scenario: runs/NAME; with --trace: none]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Change a field of the scenario, e.g. trace.load=1.3; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario", value_parser = traces::scenario::parse_setting)]
+    pub settings: Vec<(String, toml::Value)>,
+    /// Of a scenario with variants run only this one
+    #[arg(long, value_name = "NAME", requires = "scenario")]
+    pub variant: Option<String>,
     /// How to print the summary
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -4,9 +4,15 @@ use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
 use policies::{Fleet, Tiers, Time};
+<<<<<<< HEAD
 use sim::{CostModel, Limits, Recovery};
 use std::path::Path;
 use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, StateRule, align_types, parse_nodes, settle};
+=======
+use sim::{Costs, Limits, Recovery};
+use std::path::{Path, PathBuf};
+use traces::scenario::{Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, align_types, parse_nodes, settle};
+>>>>>>> main
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -19,13 +25,23 @@ pub struct Planned {
     pub from_scenario: bool,
     /// Whether bounds are wanted.
     pub bound: bool,
+    /// Which of the scenario's variants it is; empty if it has none.
+    pub variant: String,
+    /// The field that is swept and its value.
+    pub swept: Option<(String, String)>,
 }
 
-/// Reads whatever the arguments name.
-pub fn plan(args: &RunArgs) -> Result<Planned> {
-    let mut planned = match &args.scenario {
-        Some(path) => from_scenario(path, args)?,
-        None => from_trace(args)?,
+/// All that a scenario file stands for; `None` for a bare trace.
+pub fn points(args: &RunArgs) -> Result<Option<Vec<Point>>> {
+    let read = |path: &PathBuf| Scenario::points(path, &args.settings, args.variant.as_deref());
+    Ok(args.scenario.as_ref().map(read).transpose()?)
+}
+
+/// Reads whatever the arguments name; `point` is what of the scenario is meant.
+pub fn plan(args: &RunArgs, point: Option<Point>) -> Result<Planned> {
+    let mut planned = match (&args.scenario, point) {
+        (Some(path), Some(point)) => from_scenario(path, point, args)?,
+        _ => from_trace(args)?,
     };
     let experiment = &mut planned.experiment;
     // Names are checked before anything is made or run.
@@ -48,8 +64,8 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
     Ok(planned)
 }
 
-fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
-    let scenario = Scenario::load(path)?;
+fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
+    let Point { variant, swept, scenario } = point;
     let seed = args.seed.unwrap_or(scenario.seed);
     let mut fleet = scenario.fleet()?;
     let (mut trace, trace_digest) = match scenario.source(&fleet) {
@@ -67,6 +83,10 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
     };
     settle(&scenario.home, &mut fleet, &mut trace, |_| Kind::Training).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
+    let last = trace.jobs.last().map_or(Time::ZERO, |job| job.submit);
+    // A trace that tells tiers apart wants them told apart.
+    let told = scenario.tier_table.is_empty() && trace.jobs.iter().any(|job| job.tier > 0);
+    let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
     let experiment = Experiment {
@@ -84,7 +104,7 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         },
         network: scenario.network.clone(),
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
-        tiers: scenario.tiers(),
+        tiers,
         rules: scenario.jobs.clone(),
         changes,
         recovery: match scenario.faults.recovery {
@@ -93,10 +113,11 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             RecoverySpec::JustInTime(lost) => Recovery::JustInTime(lost.0),
         },
         attempts_max: run.attempts,
-        limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
+        limits: Limits { until: run.until.map(|until| until.time(last)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true, bound: run.bound })
+    let (question, bound) = (scenario.question.clone(), run.bound);
+    Ok(Planned { experiment, policies, question, from_scenario: true, bound, variant, swept })
 }
 
 /// What starting, stopping, saving and moving costs, and what jobs carry by the scenario's rules.
@@ -141,7 +162,15 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         costs: CostModel::by_name(args.costs.as_deref().unwrap_or("zero"), Path::new(""))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false, bound: false })
+    Ok(Planned {
+        experiment,
+        policies: args.policies.clone(),
+        question: String::new(),
+        from_scenario: false,
+        bound: false,
+        variant: String::new(),
+        swept: None,
+    })
 }
 
 /// The fleet that was asked for, else the trace's own.

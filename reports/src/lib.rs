@@ -26,7 +26,7 @@ pub use analysis::Analysis;
 pub use error::ReportError;
 pub use explain::{Doing, Ending, ExplainError, Explanation, Freed, JobRef, Moment, Noted, Overtaken, Period, Spot, explain};
 pub use figures::{Picture, trace_svg};
-pub use html::write_report;
+pub use html::{write_report, write_study};
 pub use jobs::jobs_csv;
 pub use output::{Seconds, write_whole};
 pub use reasons::Waiting;

@@ -91,6 +91,15 @@ pub struct Summary {
     pub orders: u64,
     /// Wall time of the run, seconds.
     pub wall_s: f64,
+    /// Which of the scenario's variants it was, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The field that was swept over values, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept: Option<String>,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_value: Option<String>,
     /// What became of accelerators and guarantees; absent where nobody kept books.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
@@ -145,6 +154,9 @@ impl Summary {
             decisions: tracker.steps,
             orders: tracker.orders,
             wall_s,
+            variant: None,
+            swept: None,
+            swept_value: None,
             service: account.map(Service::of),
             bound: None,
         }
@@ -173,7 +185,9 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
 
 /// A short name for each of several runs: the policy, with the parameters that are not at their defaults, and whatever else it takes to tell them apart.
 pub fn labels(runs: &[&Summary]) -> Vec<String> {
-    let parts: [fn(&Summary) -> String; 6] = [
+    let parts: [fn(&Summary) -> String; 8] = [
+        |s| s.variant.clone().unwrap_or_default(),
+        |s| format!("{} {}", s.swept.as_deref().unwrap_or_default(), s.swept_value.as_deref().unwrap_or_default()),
         |s| s.placement.clone(),
         |s| s.estimates.clone(),
         |s| format!("costs {}", s.costs),

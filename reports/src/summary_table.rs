@@ -59,10 +59,15 @@ pub fn summary_table(runs: &[Summary]) -> String {
     text
 }
 
-/// What each run kept of what was promised: a row per run; nothing if nothing was promised.
 fn service_table(runs: &[Summary], names: &[String]) -> String {
+    let rows = service_rows(runs, names);
+    if rows.is_empty() { String::new() } else { aligned(&rows) + "\n" }
+}
+
+/// What each run kept of what was promised: a heading and a row per run; nothing if nothing was promised.
+pub(crate) fn service_rows(runs: &[Summary], names: &[String]) -> Vec<Vec<String>> {
     let Some(first) = runs.iter().filter_map(|run| run.service.as_ref()).find(|service| service.has_guarantees()) else {
-        return String::new();
+        return Vec::new();
     };
     let per_cent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.2} %", v * 100.0));
     let mut rows = vec![vec!["policy".to_owned(), "useful".into(), "of held".into()]];
@@ -80,14 +85,21 @@ fn service_table(runs: &[Summary], names: &[String]) -> String {
         row.push(format!("{starved:.1}"));
         rows.push(row);
     }
-    if let Some(bound) = runs.iter().find_map(|run| run.bound.as_ref()) {
-        let mut row = vec!["no policy can beat".to_owned(), per_cent(bound.goodput), "-".into()];
+    // One for all runs of an experiment.
+    let mut told: Vec<(&Option<String>, &Option<String>)> = Vec::new();
+    for (run, bound) in runs.iter().filter_map(|run| Some((run, run.bound.as_ref()?))) {
+        if told.contains(&(&run.variant, &run.swept_value)) {
+            continue;
+        }
+        told.push((&run.variant, &run.swept_value));
+        let which = [&run.variant, &run.swept_value].into_iter().flatten().map(|text| format!(", {text}")).collect::<String>();
+        let mut row = vec![format!("no policy can beat{which}"), per_cent(bound.goodput), "-".into()];
         let tiers = first.tiers.iter().enumerate();
         row.extend(tiers.map(|(i, tier)| per_cent(bound.attained.get(i).copied().flatten().filter(|_| tier.guarantee > 0.0))));
         row.push("-".into());
         rows.push(row);
     }
-    aligned(&rows) + "\n"
+    rows
 }
 
 /// All that a result must name beside its policy and its log.

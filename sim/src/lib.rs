@@ -13,6 +13,5 @@ mod world;
 pub use costs::{COSTS, CostModel, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
-pub use network::Cut;
 pub use recovery::Recovery;
 pub use world::{Arrival, Crashes, Switched, World};

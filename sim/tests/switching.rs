@@ -2,11 +2,11 @@
 
 use policies::ledger::{Ledger, Spent};
 use policies::{
-    Elastic, Event, Fleet, FULL_SPEED, JobSpec, NodeId, NodeState, Scheduler, Span, Tiers, Time, catalog, placement,
+    Elastic, Event, FULL_SPEED, Fleet, JobSpec, NodeId, NodeState, Scheduler, Span, Tiers, Time, catalog, placement,
 };
 use sim::mechanism::Mechanism;
 use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, Switched, World, run};
-use traces::faults::Change;
+use traces::faults::{Change, Cut, Disturbance, Trouble};
 use traces::runlog::{Observer, StepView, Tracker};
 use traces::scenario::NetworkSpec;
 
@@ -61,12 +61,14 @@ struct Case {
     recovery: Recovery,
     changes: Vec<Change>,
     crashes: Option<Crashes>,
+    disturbances: Vec<Disturbance>,
 }
 
 impl Case {
     fn new(fleet: Fleet, mechanism: Mechanism) -> Case {
         let network = NetworkSpec { store_gbps: Some(1.0), always_fetch: true, ..NetworkSpec::default() };
-        Case { fleet, mechanism, network, policy: "srtf", recovery: Recovery::LastStop, changes: vec![], crashes: None }
+        let (changes, disturbances) = (vec![], vec![]);
+        Case { fleet, mechanism, network, policy: "srtf", recovery: Recovery::LastStop, changes, crashes: None, disturbances }
     }
 
     fn run(&self, jobs: &[Arrival]) -> (Told, Switched) {
@@ -74,11 +76,17 @@ impl Case {
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, placement::by_name("best-fit", 0).unwrap());
         let names: Vec<String> = (0..jobs.len()).map(|i| i.to_string()).collect();
         let sizes = names.iter().zip(jobs).map(|(name, job)| (name.as_str(), job.spec.demand.accelerators));
-        let mut world = World::new(Costs::default(), self.crashes)
-            .with_recovery(self.recovery)
-            .with_mechanism(&self.fleet, &self.mechanism, &self.network, sizes);
+        let mut world = World::new(Costs::default(), self.crashes).with_recovery(self.recovery).with_mechanism(
+            &self.fleet,
+            &self.mechanism,
+            &self.network,
+            sizes,
+        );
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
+        }
+        if !self.disturbances.is_empty() {
+            world = world.with_disturbances(&self.fleet, self.disturbances.clone());
         }
         let mut told = Told {
             tracker: Tracker::new(self.fleet.accelerators() * 1000),
@@ -170,23 +178,15 @@ fn a_stop_before_the_start_is_at_once_and_frees_the_link() {
     let case = Case::new(Fleet::uniform(1, 8), mechanism("checkpoint = { upload_in_background = true }"));
     // Job 0 restores from 113 on when job 2 comes at 115: it gives way with 6 s of its download to go, and begins anew.
     let (run, _) = case.run(&[job(0, 1000, 8), job(100, 1, 8), job(115, 10, 8)]);
-    let expected = [
-        (115.0, "0 stopped at 97"),
-        (120.0, "2 started"),
-        (130.0, "2 finished"),
-        (145.0, "0 started"),
-        (1048.0, "0 finished"),
-    ];
+    let expected =
+        [(115.0, "0 stopped at 97"), (120.0, "2 started"), (130.0, "2 finished"), (145.0, "0 started"), (1048.0, "0 finished")];
     assert_eq!(run.events[4..], told(&expected));
 }
 
 #[test]
 fn periodic_checkpoints_pause_the_job_and_bring_it_back() {
     let down = |at, state| Change { at: Time::from_secs(at), node: NodeId(0), state };
-    let mut case = Case::new(
-        Fleet::uniform(1, 8),
-        mechanism("checkpoint = { upload_in_background = true, period_s = 100.0 }"),
-    );
+    let mut case = Case::new(Fleet::uniform(1, 8), mechanism("checkpoint = { upload_in_background = true, period_s = 100.0 }"));
     let (run, switched) = case.run(&[job(0, 250, 8)]);
     // At 107 it stands still for 3 s, so again 102 s later; 46 s are left then.
     assert_eq!(run.events, told(&[(5.0, "0 started"), (261.0, "0 finished")]));
@@ -265,16 +265,67 @@ fn every_policy_with_a_mechanism_faults_and_crashes_keeps_its_books() {
             job
         })
         .collect();
-    let recoveries =
-        [Recovery::LastStop, Recovery::Periodic(Span::from_secs(600)), Recovery::JustInTime(Span::from_secs(2))];
+    let mut disturbances = Vec::new();
+    for i in 0..20 {
+        let (at, region, cluster) = (Time::from_secs(5000 * i + 77), policies::RegionId(0), policies::ClusterId(0));
+        let troubles =
+            [Trouble::Slow(NodeId(i as u32 % 6), 4000), Trouble::Cut(Cut::Store(region)), Trouble::Cut(Cut::Cluster(cluster))];
+        for (trouble, lasts) in troubles.into_iter().zip([3000, 1500, 400]) {
+            disturbances.push(Disturbance { at, trouble, begins: true });
+            disturbances.push(Disturbance { at: at + Span::from_secs(lasts), trouble, begins: false });
+        }
+    }
+    disturbances.sort();
+    let recoveries = [Recovery::LastStop, Recovery::Periodic(Span::from_secs(600)), Recovery::JustInTime(Span::from_secs(2))];
     for (entry, recovery) in catalog::POLICIES.iter().zip(recoveries.iter().cycle()) {
         let mut case = Case::new(fleet.clone(), Mechanism::by_name("singularity-v100").unwrap());
         case.network.store_gbps = Some(10.0);
         (case.policy, case.recovery) = (entry.name, *recovery);
         case.changes = model.changes(&fleet, Time::from_secs(200_000), 3);
+        case.disturbances.clone_from(&disturbances);
         case.crashes = Some(Crashes { mean: Span(hour.0 * 3), seed: 1 });
         let (run, _) = case.run(&jobs);
         let (again, _) = case.run(&jobs);
         assert_eq!(run.events, again.events, "{}: twice the same", entry.name);
     }
+}
+
+fn between(from_s: u64, to_s: u64, trouble: Trouble) -> Vec<Disturbance> {
+    [(from_s, true), (to_s, false)].map(|(at, begins)| Disturbance { at: Time::from_secs(at), trouble, begins }).to_vec()
+}
+
+#[test]
+fn transfers_of_a_store_that_is_out_stand_still_and_go_on() {
+    let mut case = Case::new(Fleet::uniform(1, 8), mechanism("checkpoint = { upload_in_background = true }"));
+    let jobs = [job(0, 1000, 8), job(100, 1, 8)];
+    // Undisturbed the upload takes from 105 to 113, the download until 121: see above.
+    case.disturbances = between(107, 207, Trouble::Cut(Cut::Store(policies::RegionId(0))));
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+    case.disturbances = between(115, 215, Trouble::Cut(Cut::Cluster(policies::ClusterId(0))));
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+    // Both overlap, one within the other.
+    case.disturbances.extend(between(117, 200, Trouble::Cut(Cut::Store(policies::RegionId(0)))));
+    case.disturbances.sort();
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+}
+
+#[test]
+fn a_job_in_another_region_fetches_over_the_link_between_them() {
+    let mut fleet = Fleet::uniform(1, 8);
+    let region = fleet.add_region("other");
+    let cluster = fleet.add_cluster("other", region);
+    fleet.add_nodes(cluster, policies::TypeId(0), 1, 8);
+    let mut case = Case::new(fleet, mechanism("checkpoint = { upload_in_background = true }"));
+    case.network.between_regions_gbps = Some(0.5);
+    // Its node goes down when its state is stored: it goes on in the other region, at half the bandwidth.
+    let change = |at, state| Change { at: Time::from_secs(at), node: NodeId(0), state };
+    case.recovery = Recovery::Periodic(Span::from_secs(98));
+    case.changes = vec![change(150, NodeState::Down), change(9000, NodeState::Up)];
+    let (run, switched) = case.run(&[job(0, 170, 8)]);
+    assert_eq!(run.events[1..3], told(&[(150.0, "0 failed at 100"), (173.0, "0 started")]));
+    assert_eq!((switched.fetched_bytes, switched.fetched_far_bytes), (1_000_000_000, 1_000_000_000));
+    // Cut off from each other on the way, it waits for as long.
+    case.disturbances = between(152, 252, Trouble::Cut(Cut::Region(region)));
+    let (run, _) = case.run(&[job(0, 170, 8)]);
+    assert_eq!(run.events[2], (273.0, "0 started".to_owned()));
 }

@@ -41,6 +41,11 @@ impl ResultFolder {
         Ok(folder)
     }
 
+    /// Where its files are until then.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
     /// Gives the folder its name.
     pub fn finish(mut self) -> Result<PathBuf> {
         let swap = || {
@@ -97,7 +102,7 @@ pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summari
 }
 
 /// The command as it was typed, for the report's reader to type again.
-fn command_line() -> String {
+pub fn command_line() -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
         if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }

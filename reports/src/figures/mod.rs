@@ -8,6 +8,7 @@ mod load;
 mod reasons;
 mod service;
 mod sizes;
+mod study;
 mod trace;
 
 pub(crate) use axis::{grouped, human};
@@ -25,6 +26,7 @@ use cdf::Curve;
 use service::{Fractions, fractions};
 use sizes::{Classes, classes};
 
+pub(crate) use study::draw as draw_study;
 pub use trace::trace_svg;
 
 /// Bins that a figure can show.

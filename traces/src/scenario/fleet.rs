@@ -1,7 +1,7 @@
 //! Fleets in a few lines: a pool, equal nodes, a node list, or regions with clusters with groups of equal nodes.
 
 use crate::import::{ImportError, import_fleet};
-use policies::fleet::Node;
+use policies::fleet::{Domain, Node};
 use policies::{Fleet, RegionId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ pub struct FleetSpec {
     /// Regions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<RegionSpec>,
+    /// Locality domains inside clusters, smallest first: `[{ name = "rack", nodes = 4 }, { name = "rail", nodes = 32 }]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
 }
 
 /// A region.
@@ -96,6 +99,18 @@ pub enum FleetError {
     /// See [`BadNodes`].
     #[error(transparent)]
     Nodes(#[from] BadNodes),
+    /// Domains that do not nest.
+    #[error(
+        "domain {name:?} of {nodes} nodes: expected a multiple of {of} nodes, at least twice as many: domains nest, smallest first"
+    )]
+    Domain {
+        /// Its name.
+        name: String,
+        /// Its nodes.
+        nodes: u32,
+        /// Those of the level below; a node is the lowest.
+        of: u32,
+    },
     /// The machine list cannot be used.
     #[error(transparent)]
     List(#[from] Box<ImportError>),
@@ -116,6 +131,7 @@ impl FleetError {
         match self {
             FleetError::Nodes(_) => Some("nodes"),
             FleetError::List(_) => Some("file"),
+            FleetError::Domain { .. } => Some("domains"),
             FleetError::Ambiguous(_) | FleetError::Empty | FleetError::TooMany { .. } => None,
         }
     }
@@ -141,12 +157,14 @@ impl FleetSpec {
         if given != 1 {
             return Err(FleetError::Ambiguous(given));
         }
-        let fleet = match (self.pool, &self.nodes, &self.file) {
+        let mut fleet = match (self.pool, &self.nodes, &self.file) {
             (Some(accelerators), ..) => Fleet::pool(accelerators),
             (_, Some(nodes), _) => parse_nodes(nodes)?,
             (.., Some(file)) => import_fleet(&folder.join(file)).map_err(Box::new)?,
             _ => self.build_tree()?,
         };
+        self.check_domains()?;
+        fleet.domains.clone_from(&self.domains);
         if fleet.accelerators() == 0 { Err(FleetError::Empty) } else { Ok(fleet) }
     }
 
@@ -162,6 +180,17 @@ impl FleetSpec {
             spec.cluster.iter().for_each(|cluster| add_clusters(&mut fleet, region, cluster));
         }
         Ok(fleet)
+    }
+
+    fn check_domains(&self) -> Result<(), FleetError> {
+        let mut of = 1;
+        for Domain { name, nodes } in &self.domains {
+            if nodes / of < 2 || !nodes.is_multiple_of(of) {
+                return Err(FleetError::Domain { name: name.clone(), nodes: *nodes, of });
+            }
+            of = *nodes;
+        }
+        Ok(())
     }
 
     fn check_limits(&self) -> Result<(), FleetError> {

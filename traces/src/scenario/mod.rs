@@ -25,18 +25,22 @@ mod jobs;
 mod network;
 mod source;
 mod states;
+mod study;
 mod tiers;
+mod until;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
-pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
+pub use faults::{DomainSpec, EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
 pub use network::{Bandwidths, NetworkSpec, RegionLinks};
 pub use source::{NoSuchJob, TraceSpec, align_types};
 pub use states::StateRule;
+pub use study::{Point, SweepSpec, VariantSpec, parse_setting};
 pub use tiers::TierSpec;
+pub use until::Until;
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
@@ -84,6 +88,12 @@ pub struct Scenario {
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
+    /// Run it once for each value of a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepSpec>,
+    /// Run it with these changes. Default: once, as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variant: Vec<VariantSpec>,
     /// The folder that relative paths start from: the scenario file's.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -109,9 +119,9 @@ pub struct RunSpec {
     pub attempts: u16,
     /// Whether to compute what no policy can beat, and show it beside the results.
     pub bound: bool,
-    /// Stop at this simulated time. Default: when all jobs are done.
+    /// Stop at this simulated time, or with the last submission. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Length>,
+    pub until: Option<Until>,
 }
 
 impl Default for RunSpec {
@@ -185,6 +195,7 @@ impl Scenario {
         }
         self.jobs.check(place)?;
         self.network.check(place, &fleet)?;
+        study::check(self, place)?;
         tiers::check(&self.tier_table, place)?;
         let tiers = self.tiers().len();
         if self.jobs.tiers.len() > tiers {

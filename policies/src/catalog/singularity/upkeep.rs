@@ -87,6 +87,10 @@ impl Singularity {
         let slow: Vec<_> = self.shrunk.iter().take(8 * MOVES).filter(slow).take(MOVES).copied().collect();
         for (tier, since, job) in slow {
             let entry = plan.job(job);
+            // It may have been stopped for one before it.
+            if entry.phase != Phase::Running {
+                continue;
+            }
             let size = entry.size();
             let larger: Vec<u32> = entry.spec.sizes().take_while(|&larger| larger > size).collect();
             self.rise(job);
