@@ -4,15 +4,11 @@ use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::Experiment;
 use policies::{Fleet, Tiers, Time};
-<<<<<<< HEAD
 use sim::{CostModel, Limits, Recovery};
-use std::path::Path;
-use traces::scenario::{Estimates, Jobs, Kind, RecoverySpec, Scenario, StateRule, align_types, parse_nodes, settle};
-=======
-use sim::{Costs, Limits, Recovery};
 use std::path::{Path, PathBuf};
-use traces::scenario::{Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, align_types, parse_nodes, settle};
->>>>>>> main
+use traces::scenario::{
+    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, align_types, parse_nodes, settle,
+};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
 
 /// An experiment and the policies to run.
@@ -89,6 +85,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
     let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
+    let disturbances = scenario.faults.disturbances(&fleet, until, seed);
     let experiment = Experiment {
         name: scenario.name.clone(),
         seed,
@@ -107,6 +104,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         tiers,
         rules: scenario.jobs.clone(),
         changes,
+        disturbances,
         recovery: match scenario.faults.recovery {
             RecoverySpec::LastStop => Recovery::LastStop,
             RecoverySpec::Periodic(every) => Recovery::Periodic(every.0),
