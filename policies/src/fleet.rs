@@ -60,7 +60,7 @@ pub struct Fleet {
     /// Nodes.
     pub nodes: Vec<Node>,
     /// Levels of locality domains, smallest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub domains: Vec<Domain>,
 }
 
