@@ -16,6 +16,9 @@ impl Policy for NewestFirst {
         if let Event::Submit { job, .. } | Event::Stopped { job, .. } = *event {
             self.waiting.push(job);
         }
+        if let Event::Withdrawn { job } = *event {
+            self.waiting.retain(|other| *other != job);
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {

@@ -42,6 +42,7 @@ impl Experiment {
             costs: self.costs.clone(),
             tiers: self.tiers.clone(),
             rules: self.rules.clone(),
+            services: self.services.clone(),
             limits: self.limits,
             ..Experiment::new("alone", Fleet::pool(all.min(u64::from(u32::MAX)) as u32), trace)
         }

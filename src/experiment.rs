@@ -3,14 +3,15 @@
 use policies::ledger::{Account, Ledger};
 use policies::spec::SpecError;
 use policies::{
-    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog, placement,
+    Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
+    placement,
 };
 use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
 use traces::faults::{Change, Disturbance};
-use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, StepView, Tracker};
+use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
 use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
 
@@ -43,6 +44,8 @@ pub struct Experiment {
     pub tiers: Tiers,
     /// What the trace does not say of its jobs.
     pub rules: JobRules,
+    /// Services whose replicas are among the jobs: jobs of their tenants run until they are withdrawn.
+    pub services: Vec<ServiceInfo>,
     /// Nodes that break and are repaired, by time.
     pub changes: Vec<Change>,
     /// What is in the way of work without ending it, by time.
@@ -117,6 +120,14 @@ pub enum ExperimentError {
     },
 }
 
+/// The digest of what jobs were read or drawn from, and of the services beside them.
+pub fn digest_with(trace_digest: &str, services: &[ServiceInfo]) -> String {
+    let mut digest = blake3::Hasher::new();
+    digest.update(trace_digest.as_bytes());
+    digest.update(&serde_json::to_vec(services).expect("services are plain data"));
+    digest.finalize().to_hex().to_string()
+}
+
 impl Experiment {
     /// Jobs on machines, and nothing else: best fit, oracle estimates, no costs, no crashes, no faults, no rules, seed 0.
     pub fn new(name: impl Into<String>, fleet: Fleet, trace: Trace) -> Experiment {
@@ -133,6 +144,7 @@ impl Experiment {
             crashes: None,
             tiers: Tiers::best_effort(),
             rules: JobRules::default(),
+            services: Vec::new(),
             changes: Vec::new(),
             disturbances: Vec::new(),
             recovery: Recovery::LastStop,
@@ -232,9 +244,10 @@ impl Experiment {
         let meta = |job: JobId| self.meta(job);
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
-        let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
+        let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
+        let mut watched = Watched { recorder, progress };
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
-        let mut world = self.world();
+        let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
         }
@@ -279,6 +292,7 @@ impl Experiment {
             fleet: self.fleet.clone(),
             tenants: self.trace.tenants.clone(),
             labels: self.trace.labels.clone(),
+            services: self.services.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
             expected: Vec::new(),
             tiers: self.tiers.clone(),
@@ -295,7 +309,31 @@ impl Experiment {
         self.trace.jobs.iter().map(move |job| self.arrival(job, estimator.estimate(job)))
     }
 
+    fn is_replica(&self, job: &TraceJob) -> bool {
+        self.services.iter().any(|service| service.tenant == job.tenant)
+    }
+
+    /// When each replica is not needed any more, in order of time.
+    fn withdrawals(&self) -> Vec<(Time, JobId)> {
+        let jobs = self.trace.jobs.iter().enumerate().filter(|(_, job)| self.is_replica(job));
+        let mut withdrawals: Vec<_> = jobs.map(|(id, job)| (job.submit + job.duration, JobId(id as u32))).collect();
+        withdrawals.sort_unstable();
+        withdrawals
+    }
+
     fn arrival(&self, job: &TraceJob, estimate: Option<Span>) -> Arrival {
+        if self.is_replica(job) {
+            let spec = JobSpec {
+                demand: job.demand,
+                tenant: TenantId(job.tenant),
+                priority: job.priority,
+                tier: job.tier,
+                attempts_max: u16::MAX,
+                estimate: None,
+                elastic: Elastic::RIGID,
+            };
+            return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
+        }
         let spec = JobSpec {
             demand: job.demand,
             tenant: TenantId(job.tenant),

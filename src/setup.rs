@@ -2,14 +2,14 @@
 
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
-use orrery::experiment::Experiment;
+use orrery::experiment::{self, Experiment};
 use policies::{Fleet, Tiers, Time};
 use sim::{CostModel, Limits, Recovery};
 use std::path::{Path, PathBuf};
 use traces::scenario::{
-    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, align_types, parse_nodes, settle,
+    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, add_services, align_types, parse_nodes, settle,
 };
-use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
+use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
 /// An experiment and the policies to run.
 pub struct Planned {
@@ -64,7 +64,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
     let Point { variant, swept, scenario } = point;
     let seed = args.seed.unwrap_or(scenario.seed);
     let mut fleet = scenario.fleet()?;
-    let (mut trace, trace_digest) = match scenario.source(&fleet) {
+    let (mut trace, mut trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
             let mut trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
@@ -77,7 +77,15 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
             (trace, imported.digest)
         }
     };
-    settle(&scenario.home, &mut fleet, &mut trace, |_| Kind::Training).with_context(|| format!("{}", path.display()))?;
+    let services = add_services(&scenario.service, &scenario.folder, &fleet, &mut trace, seed)?;
+    if !services.is_empty() {
+        trace_digest = experiment::digest_with(&trace_digest, &services);
+    }
+    let kind = |job: &TraceJob| match services.iter().any(|service| service.tenant == job.tenant) {
+        true => Kind::Inference,
+        false => Kind::Training,
+    };
+    settle(&scenario.home, &mut fleet, &mut trace, kind).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
     let last = trace.jobs.last().map_or(Time::ZERO, |job| job.submit);
     // A trace that tells tiers apart wants them told apart.
@@ -103,6 +111,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
         tiers,
         rules: scenario.jobs.clone(),
+        services,
         changes,
         disturbances,
         recovery: match scenario.faults.recovery {

@@ -105,6 +105,7 @@ impl Scheduler {
             Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
             Event::Finished { job, attempt } => self.finished(job, attempt),
             Event::Failed { job, attempt, progress, lost } => self.failed(job, attempt, progress, lost),
+            Event::Withdrawn { job } => self.withdrawn(job),
             Event::Node { node, state } => self.node(node, state),
         };
         if effect == Effect::Stale {
@@ -271,6 +272,34 @@ impl Scheduler {
         }
         pending.insert(job.0);
         Effect::Waiting
+    }
+
+    /// Whatever the job holds or was promised is free.
+    #[cold]
+    fn withdrawn(&mut self, job: JobId) -> Effect {
+        let View { jobs, capacity, pending, assigned, .. } = &mut self.view;
+        let Some(entry) = jobs.get_mut(job) else { return Effect::Stale };
+        match entry.phase {
+            Phase::Done => return Effect::Stale,
+            Phase::Pending => {
+                pending.remove(job.0);
+                entry.phase = Phase::Done;
+            }
+            Phase::Assigned => {
+                assigned.remove(job.0);
+                capacity.give(&entry.allocation, entry.spec.demand.milli);
+                entry.allocation.clear();
+                entry.phase = Phase::Done;
+            }
+            Phase::Starting | Phase::Running | Phase::Stopping => {
+                let attempt = entry.attempt;
+                // It was to go on elsewhere: it will not.
+                let next = std::mem::take(&mut entry.next);
+                capacity.give(&next, entry.spec.demand.milli);
+                return self.leave(job, attempt, |entry| entry.phase = Phase::Done);
+            }
+        }
+        Effect::Over
     }
 
     #[cold]

@@ -37,7 +37,7 @@ impl Analysis {
     pub fn new(header: Header) -> Analysis {
         let ledger = (!header.tiers.is_empty()).then(|| Box::new(Ledger::new(&header.fleet, &header.tiers)));
         Analysis {
-            tracker: Tracker::new(header.fleet.accelerators() * 1000),
+            tracker: Tracker::new(header.fleet.accelerators() * 1000).with_services(&header.services),
             header,
             series: Series::default(),
             ledger,

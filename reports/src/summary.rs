@@ -1,5 +1,6 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
+use crate::inference::InferenceSummary;
 use crate::service::{Bound, Service};
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
@@ -50,7 +51,10 @@ pub struct Summary {
     pub done: u64,
     /// Of these, jobs that used up their attempts.
     pub failed: u64,
-    /// Jobs that were submitted and not done when the run ended.
+    /// Jobs that their owners withdrew before they were done: replicas that were not needed any more, and what users cancelled. They
+    /// have no completion time.
+    pub withdrawn: u64,
+    /// Jobs that were submitted and neither done nor withdrawn when the run ended.
     pub unfinished: u64,
     /// Mean time from submission to the end, seconds.
     pub mean_jct_s: Option<f64>,
@@ -103,6 +107,9 @@ pub struct Summary {
     /// What became of accelerators and guarantees; absent where nobody kept books.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
+    /// How well inference services were served; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inference: Vec<InferenceSummary>,
     /// What no policy can beat, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
@@ -134,7 +141,8 @@ impl Summary {
             jobs: tracker.jobs().len() as u64,
             done: tracker.done,
             failed: done().filter(|row| row.is_failed()).count() as u64,
-            unfinished: tracker.jobs().len() as u64 - tracker.done,
+            withdrawn: tracker.withdrawn,
+            unfinished: tracker.jobs().len() as u64 - tracker.done - tracker.withdrawn,
             mean_jct_s: jct.mean_s(),
             p50_jct_s: jct.quantile_s(500),
             p90_jct_s: jct.quantile_s(900),
@@ -158,6 +166,7 @@ impl Summary {
             swept: None,
             swept_value: None,
             service: account.map(Service::of),
+            inference: InferenceSummary::of(tracker),
             bound: None,
         }
     }

@@ -1,5 +1,6 @@
 //! Summaries as text, JSON and CSV.
 
+use crate::inference::InferenceSummary;
 use crate::service::TierSummary;
 use crate::summary::{Summary, labels};
 use std::fmt::Write;
@@ -7,8 +8,9 @@ use std::fmt::Write;
 /// A column of the text table: heading, and the cell of a run.
 type Column = (&'static str, fn(&Summary) -> String);
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     ("jobs", |s| s.jobs.to_string()),
+    ("withdrawn", |s| s.withdrawn.to_string()),
     ("unfinished", |s| s.unfinished.to_string()),
     ("mean JCT s", |s| seconds(s.mean_jct_s)),
     ("p50 JCT s", |s| seconds(s.p50_jct_s)),
@@ -24,7 +26,7 @@ const COLUMNS: [Column; 13] = [
 ];
 
 /// Columns that are left out where they say nothing.
-const ONLY_WHERE_NOT_ZERO: [&str; 3] = ["unfinished", "preempted", "failures"];
+const ONLY_WHERE_NOT_ZERO: [&str; 4] = ["withdrawn", "unfinished", "preempted", "failures"];
 
 fn seconds(value: Option<f64>) -> String {
     value.map_or("-".into(), |v| format!("{v:.3}"))
@@ -45,7 +47,7 @@ pub fn summary_table(runs: &[Summary]) -> String {
     for (run, name) in runs.iter().zip(&names) {
         rows.push(std::iter::once(name.clone()).chain(columns.iter().map(|c| (c.1)(run))).collect());
     }
-    let mut text = aligned(&rows) + "\n" + &service_table(runs, &names);
+    let mut text = aligned(&rows) + "\n" + &service_table(runs, &names) + &inference_table(runs, &names);
     let shared = runs.iter().all(|run| provenance(run) == provenance(&runs[0]));
     if let (true, Some(run)) = (shared, runs.first()) {
         let _ = writeln!(text, "{}", provenance(run));
@@ -100,6 +102,38 @@ pub(crate) fn service_rows(runs: &[Summary], names: &[String]) -> Vec<Vec<String
         rows.push(row);
     }
     rows
+}
+
+/// How well services were served: a row per run and service; nothing without services.
+fn inference_table(runs: &[Summary], names: &[String]) -> String {
+    let per_cent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.2} %", v * 100.0));
+    let headings = [
+        "policy",
+        "service",
+        "replica-hours",
+        "provided",
+        "load served",
+        "p50 to capacity s",
+        "p99 to capacity s",
+        "never ran",
+    ];
+    let mut rows = vec![headings.map(str::to_owned).to_vec()];
+    let row = |name: &String, service: &InferenceSummary| {
+        vec![
+            name.clone(),
+            service.name.clone(),
+            format!("{:.1}", service.needed_replica_hours),
+            per_cent(service.provided),
+            per_cent(service.within_objective),
+            seconds(service.p50_capacity_s),
+            seconds(service.p99_capacity_s),
+            service.never_ran.to_string(),
+        ]
+    };
+    for (run, name) in runs.iter().zip(names) {
+        rows.extend(run.inference.iter().map(|service| row(name, service)));
+    }
+    if rows.len() > 1 { aligned(&rows) + "\n" } else { String::new() }
 }
 
 /// All that a result must name beside its policy and its log.
@@ -170,12 +204,14 @@ pub fn summary_csv(runs: &[Summary]) -> String {
 /// Names and values of one run, those of its books after all others.
 fn flat(run: &Summary) -> Vec<(String, String)> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.serialize(Summary { service: None, bound: None, ..run.clone() }).expect("without its books a summary is flat");
+    let plain = Summary { service: None, bound: None, inference: Vec::new(), ..run.clone() };
+    writer.serialize(plain).expect("without its books a summary is flat");
     let bytes = writer.into_inner().expect("memory does not fail");
     let lines: Vec<csv::StringRecord> =
         csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..]).records().filter_map(Result::ok).collect();
     let [names, values] = &lines[..] else { unreachable!("a header and one record") };
     let mut row: Vec<(String, String)> = names.iter().map(str::to_owned).zip(values.iter().map(str::to_owned)).collect();
     row.extend(run.service.iter().flat_map(|service| service.flat()));
+    row.extend(run.inference.iter().flat_map(InferenceSummary::flat));
     row
 }

@@ -14,4 +14,4 @@ pub use costs::{COSTS, CostModel, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
 pub use recovery::Recovery;
-pub use world::{Arrival, Crashes, Switched, World};
+pub use world::{Arrival, Crashes, ENDLESS, Switched, World};

@@ -26,9 +26,12 @@ pub struct Arrival {
     pub submit: Time,
     /// What the scheduler is told.
     pub spec: JobSpec,
-    /// The truth: how long it runs when it holds all it asks for.
+    /// The truth: how long it runs when it holds all it asks for; [`ENDLESS`] for ever.
     pub duration: Span,
 }
+
+/// The [duration](Arrival::duration) of jobs that go on until they are withdrawn.
+pub const ENDLESS: Span = Span::MAX;
 
 /// Attempts that end badly, at a constant rate while they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +159,8 @@ pub struct World {
     recovery: Recovery,
     breaks: Option<Breaks>,
     switching: Option<Box<Switching>>,
+    /// When jobs are withdrawn, the last first.
+    withdrawals: Vec<(Time, JobId)>,
 }
 
 /// Nodes that break, where any do.
@@ -182,6 +187,7 @@ impl World {
             recovery: Recovery::LastStop,
             breaks: None,
             switching: None,
+            withdrawals: Vec::new(),
         }
     }
 
@@ -226,6 +232,13 @@ impl World {
         self
     }
 
+    /// The same world, in which jobs are withdrawn at these times (sorted) if they are not done by then.
+    pub fn with_withdrawals(self, mut withdrawals: Vec<(Time, JobId)>) -> World {
+        debug_assert!(withdrawals.is_sorted());
+        withdrawals.reverse();
+        World { withdrawals, ..self }
+    }
+
     /// The same world, in which so much of an attempt's work survives its end by a crash or with its node.
     pub fn with_recovery(self, recovery: Recovery) -> World {
         World { recovery, ..self }
@@ -242,6 +255,10 @@ impl World {
         let happening = match &self.switching {
             None => happening,
             Some(switching) => happening.into_iter().chain(switching.next_time(self.live > 0)).min(),
+        };
+        let happening = match self.withdrawals.last() {
+            Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
+            None => happening,
         };
         match &self.breaks {
             None => happening,
@@ -287,8 +304,25 @@ impl World {
         if self.switching.is_some() {
             self.change_links(now, events);
         }
+        if !self.withdrawals.is_empty() {
+            self.withdraw(now, events);
+        }
         if self.breaks.is_some() {
             self.change_nodes(now, events);
+        }
+    }
+
+    /// Jobs whose owners have no use for them any more are gone at once.
+    fn withdraw(&mut self, now: Time, events: &mut Vec<Event>) {
+        while let Some((_, job)) = self.withdrawals.pop_if(|(at, _)| *at <= now) {
+            let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.state != State::Done) else { continue };
+            truth.state = State::Done;
+            self.jobs.retire(job);
+            self.live -= 1;
+            if let Some(switching) = &mut self.switching {
+                switching.finish(now, job);
+            }
+            events.push(Event::Withdrawn { job });
         }
     }
 
@@ -454,6 +488,10 @@ impl World {
             self.queue.push(now + crash, (job, attempt, Happening::Crash));
             return;
         }
+        // Endless work is endless still after any run.
+        if left.0 > ENDLESS.0 / 2 {
+            return;
+        }
         let end = now + left + self.costs.teardown;
         let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
         self.queue.push(seen, (job, attempt, Happening::Finish));
@@ -489,8 +527,13 @@ impl World {
     fn change_links(&mut self, now: Time, events: &mut Vec<Event>) {
         let Some(mut switching) = self.switching.take() else { return };
         switching.complete(self, now, events);
-        let orders = switching.disturb(self, now, events);
+        let mut orders = switching.disturb(self, now, events);
         self.switching = Some(switching);
+        // Withdrawn meanwhile, a job needs nothing any more.
+        orders.retain(|order| {
+            let (Order::Start { job, .. } | Order::Preempt { job, .. }) = order;
+            self.jobs.get(*job).is_some_and(|truth| truth.state != State::Done)
+        });
         self.apply(now, &orders);
     }
 

@@ -30,6 +30,7 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
         fleet: fleet.clone(),
         tenants: list.tenants.clone(),
         labels: Vec::new(),
+        services: Vec::new(),
         epoch_unix_s: None,
         expected: Vec::new(),
         tiers: Tiers::best_effort(),

@@ -26,7 +26,12 @@ struct ParameterRow {
 
 fn entry(kind: &'static str, entry: &Entry) -> Row {
     let parameter = |p: &Parameter| ParameterRow { key: p.key, default: p.default, about: p.about };
-    Row { kind, name: entry.name.into(), about: entry.about.into(), parameters: entry.parameters.iter().map(parameter).collect() }
+    Row {
+        kind,
+        name: entry.name.into(),
+        about: entry.about.into(),
+        parameters: entry.parameters.iter().map(parameter).collect(),
+    }
 }
 
 /// Prints the lists.

@@ -156,6 +156,7 @@ fn header(fleet: &Fleet, policy: String) -> Header {
         fleet: fleet.clone(),
         tenants: vec![String::new()],
         labels: vec![String::new()],
+        services: Vec::new(),
         epoch_unix_s: None,
         expected: Vec::new(),
         tiers: Tiers::none(),

@@ -285,6 +285,10 @@ impl<I: Index> Attained<I> {
             Change::Waits { again } => self.wait(view, job, again),
             Change::Runs => self.set_alarm(view, job),
             Change::Done => self.done(view, job),
+            Change::Withdrawn => {
+                self.clear_alarm(job);
+                self.rows.retire(job);
+            }
             Change::Nothing => {}
         }
     }

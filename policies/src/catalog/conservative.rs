@@ -260,6 +260,13 @@ impl Policy for Conservative {
         if let Event::Node { state: NodeState::Up, .. } = event {
             self.waiting.extend(self.homeless.drain(..));
         }
+        if let Event::Withdrawn { job } = *event {
+            self.waiting.remove(&job);
+            if self.reserved.contains_key(&job) {
+                self.forget(job);
+                self.freed = true;
+            }
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {

@@ -80,7 +80,7 @@ impl Policy for ShortestRemaining {
         match self.ranked.follow(view, event) {
             Change::Waits { again } => self.wait(view, job, again),
             Change::Runs => self.ranked.move_to(job, end(view, job), None),
-            Change::Done | Change::Nothing => {}
+            Change::Done | Change::Withdrawn | Change::Nothing => {}
         }
     }
 

@@ -124,6 +124,7 @@ impl Ledger {
             Event::Failed { job, attempt, progress, lost } => {
                 self.leave(job, attempt, Ending::Failed(progress, lost));
             }
+            Event::Withdrawn { job } => self.withdrawn(job),
             Event::Node { node, state } => self.books.set_state(&self.fleet, node, state),
         }
     }
@@ -172,12 +173,32 @@ impl Ledger {
             books.waiting.change(entry.mask, entry.least, true);
             return self.jobs.get_mut(job);
         }
-        account.done += 1;
-        entry.window.finish(entry.submit, window, &mut |closed| account.close(job, closed));
-        account.live(now.since(entry.submit), entry.worth());
-        account.starved = account.starved.max(now.since(entry.moved));
+        match ending {
+            Ending::Withdrawn => account.withdrawn += 1,
+            _ => account.done += 1,
+        }
+        account.over(*now, job, entry);
         self.jobs.retire(job);
         None
+    }
+
+    /// The owner has no use for the job any more: what it did until now counts, and it is owed nothing from now on.
+    fn withdrawn(&mut self, job: JobId) {
+        let Ledger { jobs, books, account, now, .. } = self;
+        let Some(entry) = jobs.get_mut(job).filter(|entry| entry.phase != Phase::Done) else { return };
+        if entry.holds().is_some() {
+            let attempt = Attempt(entry.attempt);
+            self.leave(job, attempt, Ending::Withdrawn);
+            return;
+        }
+        let account = &mut account.tiers[usize::from(entry.tier)];
+        let window = account.tier.window;
+        entry.pass(*now, window, &mut |closed| account.close(job, closed));
+        entry.phase = Phase::Done;
+        books.waiting.change(entry.mask, entry.least, false);
+        account.withdrawn += 1;
+        account.over(*now, job, entry);
+        jobs.retire(job);
     }
 
     fn note(&mut self, note: &Note) {

@@ -131,6 +131,8 @@ pub(crate) enum Change {
     Runs,
     /// It is gone.
     Done,
+    /// It is gone before it was done: how long it would have been nobody knows.
+    Withdrawn,
     /// Nothing.
     Nothing,
 }
@@ -294,6 +296,10 @@ impl Ranked {
             Event::Finished { .. } => {
                 self.retire(job);
                 Change::Done
+            }
+            Event::Withdrawn { .. } => {
+                self.retire(job);
+                Change::Withdrawn
             }
             Event::Stopped { .. } | Event::Failed { .. } if view.job(job).phase == Phase::Pending => {
                 self.leave(job);

@@ -4,6 +4,7 @@ mod axis;
 mod canvas;
 mod cdf;
 mod fairness;
+mod inference;
 mod load;
 mod reasons;
 mod service;
@@ -23,6 +24,7 @@ use crate::tenants::Tenant;
 use crate::waits::Waits;
 use canvas::{Ink, ink};
 use cdf::Curve;
+use inference::{Replicas, replicas};
 use service::{Fractions, fractions};
 use sizes::{Classes, classes};
 
@@ -46,6 +48,7 @@ pub struct Picture {
     wait: Curve,
     classes: Classes,
     fractions: Vec<Fractions>,
+    replicas: Vec<Replicas>,
     waits: Waits,
 }
 
@@ -63,6 +66,7 @@ impl Picture {
             wait: Curve::of(&Samples::new(done().map(|row| row.wait().0).collect())),
             classes: classes(analysis.tracker.jobs()),
             fractions: analysis.account().as_ref().map(fractions).unwrap_or_default(),
+            replicas: replicas(analysis),
             waits: analysis.waits(),
         }
     }
@@ -100,8 +104,16 @@ pub(crate) fn relabel(runs: &mut [Picture]) {
 /// # Errors
 /// If the plotting library fails.
 pub(crate) fn draw_all(runs: &[Picture]) -> Result<Vec<Figure>, ReportError> {
-    let figures =
-        [load::draw, service::draw_spent, service::draw_fractions, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
+    let figures = [
+        load::draw,
+        inference::draw,
+        service::draw_spent,
+        service::draw_fractions,
+        cdf::draw,
+        sizes::draw,
+        fairness::draw,
+        reasons::draw,
+    ];
     let drawn: Result<Vec<Option<Figure>>, ReportError> = figures.iter().map(|draw| draw(runs)).collect();
     Ok(drawn?.into_iter().flatten().collect())
 }

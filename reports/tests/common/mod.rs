@@ -50,6 +50,7 @@ impl Setup<'_> {
             fleet: self.fleet.clone(),
             tenants: vec!["".into(), "vision".into(), "speech".into()],
             labels: vec!["".into()],
+            services: Vec::new(),
             epoch_unix_s: None,
             expected: Vec::new(),
             tiers: Tiers::none(),

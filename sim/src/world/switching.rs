@@ -18,7 +18,7 @@
 
 use super::carried::{After, Carried, Fetch, Seat, Stage, Upload, nodes_of};
 use super::troubles::Troubles;
-use super::{Happening, State, Truth, World};
+use super::{ENDLESS, Happening, State, Truth, World};
 use crate::mechanism::{Image, JobState, Leg, Mechanism, StoreLink, TransferId};
 use crate::network::{Flow, Network};
 use crate::recovery::Recovery;
@@ -395,13 +395,14 @@ impl Switching {
     /// Schedules how the attempt ends by itself, from how it works now.
     pub fn foresee(&mut self, world: &mut World, now: Time, job: JobId) {
         let (Some(truth), Some(carried)) = (world.jobs.get(job), self.jobs.get_mut(job)) else { return };
-        let over = now + time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
+        let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
+        let over = now + left;
         let end = over + world.costs.teardown;
         carried.ends = if world.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
         if carried.crashes < over {
             carried.crashes = carried.crashes.max(now);
             world.queue.push(carried.crashes, (job, truth.attempt, Happening::Crash));
-        } else {
+        } else if left.0 <= ENDLESS.0 / 2 {
             world.queue.push(carried.ends, (job, truth.attempt, Happening::Finish));
         }
     }
@@ -479,8 +480,10 @@ impl Switching {
         }
     }
 
-    fn finish(&mut self, now: Time, job: JobId) {
+    /// The job is done or withdrawn: nothing of it is on its way any more.
+    pub fn finish(&mut self, now: Time, job: JobId) {
         self.drop_upload(now, job);
+        self.drop_fetch(now, job);
         if let Some(carried) = self.jobs.get_mut(job) {
             *carried = Carried::new(0, 1);
         }

@@ -23,6 +23,7 @@ mod fleet;
 mod homes;
 mod jobs;
 mod network;
+mod services;
 mod source;
 mod states;
 mod study;
@@ -36,6 +37,7 @@ pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionS
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
 pub use network::{Bandwidths, NetworkSpec, RegionLinks};
+pub use services::{LoadSpec, ServiceSpec, ThroughputSpec, add_services};
 pub use source::{NoSuchJob, TraceSpec, align_types};
 pub use states::StateRule;
 pub use study::{Point, SweepSpec, VariantSpec, parse_setting};
@@ -82,6 +84,9 @@ pub struct Scenario {
     /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
     #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
     pub tier_table: Vec<TierSpec>,
+    /// Inference services, beside the jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<ServiceSpec>,
     /// Which clusters jobs may run in. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub home: Vec<HomeRule>,
@@ -194,15 +199,16 @@ impl Scenario {
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
         self.jobs.check(place)?;
-        self.network.check(place, &fleet)?;
+        self.service.iter().enumerate().try_for_each(|(index, spec)| spec.check(index, place, &self.folder, &fleet))?;
+        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         study::check(self, place)?;
+        self.network.check(place, &fleet)?;
         tiers::check(&self.tier_table, place)?;
         let tiers = self.tiers().len();
         if self.jobs.tiers.len() > tiers {
             let shares = format!("{} shares", self.jobs.tiers.len());
             return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
         }
-        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
