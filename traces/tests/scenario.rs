@@ -277,3 +277,20 @@ fn troubles_are_drawn_and_told_in_order() {
     let down = scenario.faults.changes(Path::new("."), &fleet, until, 3).unwrap();
     assert_eq!(down.len(), 4, "the rack goes down for good; troubles end nothing");
 }
+
+#[test]
+fn a_million_accelerators_and_their_links_take_a_few_lines() {
+    let text = "[fleet]\ndomains = [{ name = \"rack\", nodes = 4 }, { name = \"rail\", nodes = 32 }]\n
+        [[fleet.region]]\nname = \"region\"\ncount = 25\n
+        cluster = [{ name = \"cluster\", count = 20, group = [{ count = 250, accelerators = 8 }] }]\n
+        [network]\nstore_gbps = 100\nregion_gbps = 400\nbetween_regions_gbps = 100\n
+        [[network.region]]\nname = \"region-7\"\nstore_gbps = 50\n[workload]\n";
+    let scenario = parse(text).unwrap();
+    let fleet = scenario.fleet().unwrap();
+    assert_eq!((fleet.accelerators(), fleet.regions.len(), fleet.clusters.len()), (1_000_000, 25, 500));
+    assert_eq!(fleet.clusters[499].name, "region-25/cluster-20");
+    let gbps = |region, of: &dyn Fn(traces::scenario::Bandwidths) -> u64| of(scenario.network.of(region)) * 8 / 1_000_000_000;
+    assert_eq!((gbps("region-1", &|b| b.store), gbps("region-7", &|b| b.store), gbps("region-7", &|b| b.region)), (100, 50, 400));
+    assert_eq!(scenario.network.of("region-7").cluster, u64::MAX, "no limit");
+    refused("[[fleet.region]]\nname = \"r\"\ncount = 4000000000\ncluster = []\n[workload]\n", &["4000000000 regions", "65535"]);
+}

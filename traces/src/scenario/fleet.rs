@@ -30,12 +30,15 @@ pub struct FleetSpec {
     pub domains: Vec<Domain>,
 }
 
-/// A region.
+/// A region, or several equal ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegionSpec {
-    /// For people.
+    /// For people. Several equal regions get `-1`, `-2`... behind it, and their clusters its name and a slash before theirs.
     pub name: String,
+    /// How many regions like this. Default: 1.
+    #[serde(default = "one")]
+    pub count: u32,
     /// Its clusters.
     pub cluster: Vec<ClusterSpec>,
 }
@@ -176,8 +179,14 @@ impl FleetSpec {
             self.cluster.iter().for_each(|cluster| add_clusters(&mut fleet, region, cluster));
         }
         for spec in &self.region {
-            let region = fleet.add_region(&spec.name);
-            spec.cluster.iter().for_each(|cluster| add_clusters(&mut fleet, region, cluster));
+            for i in 1..=spec.count {
+                let name = if spec.count == 1 { spec.name.clone() } else { format!("{}-{i}", spec.name) };
+                let region = fleet.add_region(&name);
+                for cluster in &spec.cluster {
+                    let prefix = if spec.count == 1 { String::new() } else { format!("{name}/") };
+                    add_clusters(&mut fleet, region, &ClusterSpec { name: prefix + &cluster.name, ..cluster.clone() });
+                }
+            }
         }
         Ok(fleet)
     }
@@ -197,14 +206,22 @@ impl FleetSpec {
         let check = |what, count, limit| {
             if count <= limit { Ok(()) } else { Err(FleetError::TooMany { what, count, limit }) }
         };
-        let clusters: Vec<&ClusterSpec> = self.cluster.iter().chain(self.region.iter().flat_map(|r| &r.cluster)).collect();
-        let nodes = |c: &&ClusterSpec| u64::from(c.count) * c.group.iter().map(|g| u64::from(g.count)).sum::<u64>();
-        let mut kinds: Vec<&str> = clusters.iter().flat_map(|c| &c.group).map(|g| g.kind.as_str()).collect();
+        // Every cluster with how many there are.
+        let alone = self.cluster.iter().map(|cluster| (1, cluster));
+        let regional = self.region.iter().flat_map(|region| region.cluster.iter().map(|cluster| (region.count, cluster)));
+        let clusters: Vec<(u64, &ClusterSpec)> =
+            alone.chain(regional).map(|(count, cluster)| (u64::from(count) * u64::from(cluster.count), cluster)).collect();
+        let nodes = |(count, c): &(u64, &ClusterSpec)| {
+            let each = c.group.iter().map(|g| u64::from(g.count)).sum::<u64>();
+            count.saturating_mul(each)
+        };
+        let mut kinds: Vec<&str> = clusters.iter().flat_map(|(_, c)| &c.group).map(|g| g.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        check("regions", self.region.len() as u64, u64::from(u16::MAX))?;
-        check("clusters", clusters.iter().map(|c| u64::from(c.count)).sum(), u64::from(u16::MAX))?;
-        check("nodes", clusters.iter().map(nodes).sum(), u64::from(NODES_MAX))?;
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+        check("regions", sum(&mut self.region.iter().map(|region| region.count.into())), u64::from(u16::MAX))?;
+        check("clusters", sum(&mut clusters.iter().map(|(count, _)| *count)), u64::from(u16::MAX))?;
+        check("nodes", sum(&mut clusters.iter().map(nodes)), u64::from(NODES_MAX))?;
         check("accelerator types", kinds.len() as u64, 64)
     }
 }
