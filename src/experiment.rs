@@ -10,7 +10,7 @@ use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
-use traces::faults::Change;
+use traces::faults::{Change, Disturbance};
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
 use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
@@ -48,6 +48,8 @@ pub struct Experiment {
     pub services: Vec<ServiceInfo>,
     /// Nodes that break and are repaired, by time.
     pub changes: Vec<Change>,
+    /// What is in the way of work without ending it, by time.
+    pub disturbances: Vec<Disturbance>,
     /// What of an attempt's work survives a crash or the loss of its node.
     pub recovery: Recovery,
     /// How many attempts may fail before a job does.
@@ -144,6 +146,7 @@ impl Experiment {
             rules: JobRules::default(),
             services: Vec::new(),
             changes: Vec::new(),
+            disturbances: Vec::new(),
             recovery: Recovery::LastStop,
             attempts_max: 1,
             limits: Limits::default(),
@@ -247,6 +250,9 @@ impl Experiment {
         let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
+        }
+        if !self.disturbances.is_empty() {
+            world = world.with_disturbances(&self.fleet, self.disturbances.clone());
         }
         let began = Instant::now();
         let end = sim::run(&mut scheduler, &mut world, self.arrivals(), self.limits, &mut watched);

@@ -93,6 +93,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
     let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
+    let disturbances = scenario.faults.disturbances(&fleet, until, seed);
     let experiment = Experiment {
         name: scenario.name.clone(),
         seed,
@@ -112,6 +113,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         rules: scenario.jobs.clone(),
         services,
         changes,
+        disturbances,
         recovery: match scenario.faults.recovery {
             RecoverySpec::LastStop => Recovery::LastStop,
             RecoverySpec::Periodic(every) => Recovery::Periodic(every.0),
