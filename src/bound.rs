@@ -39,7 +39,7 @@ impl Experiment {
         Experiment {
             seed: self.seed,
             placement: "pool".into(),
-            costs: self.costs,
+            costs: self.costs.clone(),
             tiers: self.tiers.clone(),
             rules: self.rules.clone(),
             services: self.services.clone(),

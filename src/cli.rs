@@ -253,8 +253,8 @@ pub struct RunArgs {
     /// What policies are told about durations: none, oracle, trace or noisy(SIGMA) [default with --trace: oracle]
     #[arg(long, value_name = "SOURCE")]
     pub estimates: Option<Estimates>,
-    /// What starting and stopping costs: zero or a preset [default with --trace: zero]
-    #[arg(long, value_name = "PRESET")]
+    /// What starting, stopping and moving costs: zero, a preset, or a mechanism's .toml file [default with --trace: zero]
+    #[arg(long, value_name = "PRESET|FILE")]
     pub costs: Option<String>,
     /// Seed of every random stream
     #[arg(long, value_name = "N")]

@@ -6,13 +6,13 @@ use policies::{
     Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
     placement,
 };
-use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, World};
+use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
 use traces::faults::Change;
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
-use traces::scenario::{Estimates, JobRules};
+use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
@@ -35,7 +35,9 @@ pub struct Experiment {
     /// What policies are told about durations.
     pub estimates: Estimates,
     /// What starting and stopping costs.
-    pub costs: Costs,
+    pub costs: CostModel,
+    /// Over what jobs move, where the costs are a mechanism's.
+    pub network: NetworkSpec,
     /// Attempts that crash.
     pub crashes: Option<Crashes>,
     /// What is owed to whom; with none, no books are kept.
@@ -135,7 +137,8 @@ impl Experiment {
             trace,
             placement: "best-fit".into(),
             estimates: Estimates::Oracle,
-            costs: Costs::default(),
+            costs: CostModel::default(),
+            network: NetworkSpec::default(),
             crashes: None,
             tiers: Tiers::best_effort(),
             rules: JobRules::default(),
@@ -241,8 +244,7 @@ impl Experiment {
         let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
         let mut watched = Watched { recorder, progress };
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
-        let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
-        world = world.with_withdrawals(self.withdrawals());
+        let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
         }
@@ -259,6 +261,17 @@ impl Experiment {
         Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
     }
 
+    fn world(&self) -> World {
+        let world = |costs| World::new(costs, self.crashes).with_recovery(self.recovery);
+        match &self.costs {
+            CostModel::Fixed(costs) => world(*costs),
+            CostModel::Mechanism(mechanism) => {
+                let jobs = self.trace.jobs.iter().map(|job| (&*job.id, job.demand.accelerators));
+                world(Costs::default()).with_mechanism(&self.fleet, mechanism, &self.network, jobs)
+            }
+        }
+    }
+
     fn header(&self, policy: String) -> Header {
         Header {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -267,7 +280,7 @@ impl Experiment {
             policy,
             placement: self.placement.clone(),
             estimates: self.estimates.to_string(),
-            costs: self.costs.name.into(),
+            costs: self.costs.name().into(),
             seed: self.seed,
             trace_digest: self.trace_digest.clone(),
             fleet: self.fleet.clone(),

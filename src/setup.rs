@@ -4,9 +4,11 @@ use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::{self, Experiment};
 use policies::{Fleet, Tiers, Time};
-use sim::{Costs, Limits, Recovery};
+use sim::{CostModel, Limits, Recovery};
 use std::path::{Path, PathBuf};
-use traces::scenario::{Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, add_services, align_types, parse_nodes, settle};
+use traces::scenario::{
+    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, add_services, align_types, parse_nodes, settle,
+};
 use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
 /// An experiment and the policies to run.
@@ -99,7 +101,12 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         trace_digest,
         placement: args.placement.clone().unwrap_or_else(|| run.placement.clone()),
         estimates: args.estimates.unwrap_or(run.estimates),
-        costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
+        costs: match &args.costs {
+            // Paths that are typed are relative to where they are typed.
+            Some(costs) => cost_model(costs, Path::new(""), &scenario.jobs.state, path)?,
+            None => cost_model(&run.costs, &scenario.folder, &scenario.jobs.state, path)?,
+        },
+        network: scenario.network.clone(),
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
         tiers,
         rules: scenario.jobs.clone(),
@@ -116,6 +123,17 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
     let (question, bound) = (scenario.question.clone(), run.bound);
     Ok(Planned { experiment, policies, question, from_scenario: true, bound, variant, swept })
+}
+
+/// What starting, stopping, saving and moving costs, and what jobs carry by the scenario's rules.
+fn cost_model(name: &str, folder: &Path, states: &[StateRule], scenario: &Path) -> Result<CostModel> {
+    Ok(match CostModel::by_name(name, folder)? {
+        CostModel::Mechanism(mechanism) => {
+            let place = format!("{}: jobs", scenario.display());
+            CostModel::Mechanism(Box::new(mechanism.with_states(states, &place)?))
+        }
+        fixed => fixed,
+    })
 }
 
 /// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
@@ -146,7 +164,7 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
         trace_digest: imported.digest,
         placement,
         estimates: args.estimates.unwrap_or(Estimates::Oracle),
-        costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
+        costs: CostModel::by_name(args.costs.as_deref().unwrap_or("zero"), Path::new(""))?,
         ..Experiment::new(name, fleet, trace)
     };
     Ok(Planned {

@@ -1,12 +1,22 @@
 //! The truth: how long jobs really run, and what orders really do.
 
+mod carried;
+mod switching;
+
+pub use switching::Switched;
+
 use crate::costs::Costs;
 use crate::events::EventQueue;
+use crate::mechanism::Mechanism;
 use crate::recovery::Recovery;
 use policies::elastic::{time_for, work_in};
-use policies::{Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeState, Order, Span, Time};
+use policies::{
+    Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, NodeState, Order, Span, Time,
+};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use switching::Switching;
 use traces::faults::Change;
+use traces::scenario::NetworkSpec;
 
 /// A job on its way into the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +57,16 @@ enum State {
     Running,
     /// Works on until it is stopped.
     Stopping,
+    /// Stands still while it is saved.
+    Saving,
     Done,
+}
+
+impl State {
+    /// Whether an attempt has accelerators.
+    fn holds(self) -> bool {
+        matches!(self, State::Starting | State::Running | State::Stopping | State::Saving)
+    }
 }
 
 // One cache line.
@@ -99,6 +118,17 @@ enum Happening {
     Stop,
     /// It was sent to a node that is down.
     Lose,
+    // Only under a mechanism:
+    /// All workers stand still, to be stopped.
+    Barrier,
+    /// It was read.
+    Dumped,
+    /// All workers stand still, for a periodic checkpoint.
+    Checkpoint,
+    /// It was read and goes on.
+    Resume,
+    /// The changes of an upload were found; the attempt is the upload's number.
+    Scanned,
 }
 
 /// The simulated accelerators and the jobs on them.
@@ -114,6 +144,7 @@ pub struct World {
     live: u32,
     recovery: Recovery,
     breaks: Option<Breaks>,
+    switching: Option<Box<Switching>>,
     /// When jobs are withdrawn, the last first.
     withdrawals: Vec<(Time, JobId)>,
 }
@@ -141,8 +172,28 @@ impl World {
             live: 0,
             recovery: Recovery::LastStop,
             breaks: None,
+            switching: None,
             withdrawals: Vec::new(),
         }
+    }
+
+    /// The same world, in which starts, stops, moves and checkpoints take what `mechanism` says, over the links of `network`.
+    /// `jobs`: name and accelerators of each job in order of submission; which state a job has to carry is drawn by its name
+    /// ([`Mechanism::states`]). The costs that the world was made with should be none.
+    pub fn with_mechanism<'a>(
+        mut self,
+        fleet: &Fleet,
+        mechanism: &Mechanism,
+        network: &NetworkSpec,
+        jobs: impl Iterator<Item = (&'a str, u32)>,
+    ) -> World {
+        self.switching = Some(Box::new(Switching::new(fleet, Some(mechanism), network, jobs)));
+        self
+    }
+
+    /// What the mechanism did so far, where there is one.
+    pub fn switched(&self) -> Option<Switched> {
+        self.switching.as_ref().map(|switching| switching.switched)
     }
 
     /// The same world, in which nodes change as `changes` (sorted) say.
@@ -173,6 +224,10 @@ impl World {
             return None;
         }
         let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        let happening = match &self.switching {
+            None => happening,
+            Some(switching) => happening.into_iter().chain(switching.network.next_time()).min(),
+        };
         let happening = match self.withdrawals.last() {
             Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
             None => happening,
@@ -202,6 +257,9 @@ impl World {
             elastic: arrival.spec.elastic,
         });
         self.live += 1;
+        if self.switching.is_some() {
+            return self.submit_carried(job, arrival.spec);
+        }
         Event::Submit { job, spec: arrival.spec }
     }
 
@@ -214,6 +272,9 @@ impl World {
         self.immediate.clear();
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
+        }
+        if self.switching.is_some() {
+            self.complete_transfers(now, events);
         }
         if !self.withdrawals.is_empty() {
             self.withdraw(now, events);
@@ -238,13 +299,19 @@ impl World {
     #[cold]
     fn change_nodes(&mut self, now: Time, events: &mut Vec<Event>) {
         let Some(mut breaks) = self.breaks.take() else { return };
+        let first = breaks.next;
+        // All of them first: what goes down together cannot save each other.
         while let Some(&Change { node, state, .. }) = breaks.changes.get(breaks.next).filter(|change| change.at <= now) {
             breaks.next += 1;
             breaks.down[node.index()] = state == NodeState::Down;
+        }
+        for change in first..breaks.next {
+            let Change { node, state, .. } = breaks.changes[change];
             if state == NodeState::Down {
                 for (job, attempt) in std::mem::take(&mut breaks.on[node.index()]) {
-                    self.lose(now, job, attempt, events);
+                    self.lose(now, job, attempt, &breaks.down, events);
                 }
+                self.lose_uploads(now, node);
             }
             events.push(Event::Node { node, state });
         }
@@ -252,14 +319,23 @@ impl World {
     }
 
     /// The attempt breaks with a node that it is on, unless it is over.
-    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, events: &mut Vec<Event>) {
+    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, down: &[bool], events: &mut Vec<Event>) {
         let Some(truth) = self.jobs.get_mut(job) else { return };
-        let holds = matches!(truth.state, State::Starting | State::Running | State::Stopping);
-        if truth.attempt != attempt || !holds {
+        if truth.attempt != attempt || !truth.state.holds() {
             return;
         }
-        truth.break_off(now, self.recovery);
-        events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: true });
+        let progress = match self.switching.take() {
+            None => {
+                truth.break_off(now, self.recovery);
+                truth.progress()
+            }
+            Some(mut switching) => {
+                let progress = switching.break_off(self, now, job, down);
+                self.switching = Some(switching);
+                progress
+            }
+        };
+        events.push(Event::Failed { job, attempt, progress, lost: true });
     }
 
     /// Notes on which nodes an attempt is. False if one of them is down.
@@ -271,8 +347,7 @@ impl World {
         for grant in allocation {
             let on = &mut breaks.on[grant.node.index()];
             if on.len() == on.capacity() {
-                let holds = |truth: &Truth| matches!(truth.state, State::Starting | State::Running | State::Stopping);
-                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|truth| truth.attempt == attempt && holds(truth)));
+                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|t| t.attempt == attempt && t.state.holds()));
             }
             on.push((job, attempt));
         }
@@ -298,7 +373,11 @@ impl World {
                     let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
                     let (delay, what) =
                         if settled { (self.costs.start + extra, Happening::Start) } else { (Span::ZERO, Happening::Lose) };
-                    self.after(now, delay, job, attempt, what);
+                    if self.switching.is_some() && what == Happening::Start {
+                        self.start_carried(now, (job, attempt), allocation, delay);
+                    } else {
+                        self.after(now, delay, job, attempt, what);
+                    }
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
             }
@@ -309,6 +388,11 @@ impl World {
         let Some(truth) = self.jobs.get_mut(job) else { return };
         let running = matches!(truth.state, State::Starting | State::Running);
         if truth.attempt == attempt && running {
+            if let Some(mut switching) = self.switching.take() {
+                switching.stop(self, now, job, attempt);
+                self.switching = Some(switching);
+                return;
+            }
             truth.state = State::Stopping;
             self.after(now, self.costs.stop, job, attempt, Happening::Stop);
         }
@@ -327,6 +411,9 @@ impl World {
     /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
     #[inline(always)]
     fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
+        if self.switching.is_some() && self.happen_carried(now, (job, attempt, what), events) {
+            return;
+        }
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
             (Happening::Start, State::Starting | State::Stopping) => {
@@ -381,5 +468,44 @@ impl World {
         let end = now + left + self.costs.teardown;
         let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
         self.queue.push(seen, (job, attempt, Happening::Finish));
+    }
+
+    #[cold]
+    fn submit_carried(&mut self, job: JobId, mut spec: JobSpec) -> Event {
+        if let Some(switching) = &mut self.switching {
+            switching.submit(&mut spec);
+        }
+        if let Some(truth) = self.jobs.get_mut(job) {
+            truth.elastic = spec.elastic;
+        }
+        Event::Submit { job, spec }
+    }
+
+    #[cold]
+    fn start_carried(&mut self, now: Time, which: (JobId, Attempt), allocation: &Allocation, delay: Span) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.start(self, now, which, allocation, delay);
+        self.switching = Some(switching);
+    }
+
+    #[cold]
+    fn happen_carried(&mut self, now: Time, happening: (JobId, Attempt, Happening), events: &mut Vec<Event>) -> bool {
+        let Some(mut switching) = self.switching.take() else { return false };
+        let all = switching.happen(self, now, happening, events);
+        self.switching = Some(switching);
+        all
+    }
+
+    #[cold]
+    fn complete_transfers(&mut self, now: Time, events: &mut Vec<Event>) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.complete(self, now, events);
+        self.switching = Some(switching);
+    }
+
+    fn lose_uploads(&mut self, now: Time, node: NodeId) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.lose_uploads(self, now, node);
+        self.switching = Some(switching);
     }
 }

@@ -22,8 +22,10 @@ mod faults;
 mod fleet;
 mod homes;
 mod jobs;
+mod network;
 mod services;
 mod source;
+mod states;
 mod study;
 mod tiers;
 mod until;
@@ -34,8 +36,10 @@ pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use network::{Bandwidths, NetworkSpec, RegionLinks};
 pub use services::{LoadSpec, ServiceSpec, ThroughputSpec, add_services};
 pub use source::{NoSuchJob, TraceSpec, align_types};
+pub use states::StateRule;
 pub use study::{Point, SweepSpec, VariantSpec, parse_setting};
 pub use tiers::TierSpec;
 pub use until::Until;
@@ -74,15 +78,18 @@ pub struct Scenario {
     /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
     pub jobs: JobRules,
+    /// Over what jobs move.
+    #[serde(default)]
+    pub network: NetworkSpec,
+    /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
+    #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
+    pub tier_table: Vec<TierSpec>,
     /// Inference services, beside the jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service: Vec<ServiceSpec>,
     /// Which clusters jobs may run in. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub home: Vec<HomeRule>,
-    /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
-    #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
-    pub tier_table: Vec<TierSpec>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
@@ -107,7 +114,8 @@ pub struct RunSpec {
     pub placement: String,
     /// What policies are told about durations: `"none"`, `"oracle"`, `"trace"` or `"noisy(0.5)"`.
     pub estimates: Estimates,
-    /// What starting, stopping, saving and moving cost: `"zero"` or a preset's name.
+    /// What starting, stopping, saving and moving cost: `"zero"`, a preset's name, or a mechanism's `.toml` file relative to the
+    /// scenario's folder.
     pub costs: String,
     /// Mean running time between crashes of one job; a crashed attempt runs again from its last stop. Default: none crash.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,6 +202,7 @@ impl Scenario {
         self.service.iter().enumerate().try_for_each(|(index, spec)| spec.check(index, place, &self.folder, &fleet))?;
         self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         study::check(self, place)?;
+        self.network.check(place, &fleet)?;
         tiers::check(&self.tier_table, place)?;
         let tiers = self.tiers().len();
         if self.jobs.tiers.len() > tiers {

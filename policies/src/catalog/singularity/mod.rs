@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::time::{Span, Time};
 use crate::view::View;
-use floor::{Floor, TIERS};
+use floor::{Floor, TIERS, WORST};
 use ranks::Ranks;
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ pub(super) const ENTRY: Entry = Entry {
         Parameter {
             key: "starve",
             default: "86400",
-            about: "seconds without running after which the worst tier ranks with the next",
+            about: "seconds without running after which a job of the worst tier goes before others of it",
         },
     ],
 };
@@ -81,7 +81,7 @@ struct Row {
 /// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first; those that run too slowly for what
 ///   they were promised take it from worse tiers;
 /// * nodes that are to be emptied are;
-/// * the worst tier ranks with the next one after it has not run for `starve`.
+/// * who is of the worst tier and has not run for `starve` goes before others of it, and takes their place.
 struct Singularity {
     style: Style,
     ranks: Option<Ranks>,
@@ -90,6 +90,8 @@ struct Singularity {
     waiting: [ClassQueue<Time>; TIERS],
     /// Jobs of the worst tier that wait, by since when.
     hungry: BTreeSet<(Time, JobId)>,
+    /// Jobs that had waited too long and run now, by when they rank with their tier again.
+    fed: BTreeSet<(Time, JobId)>,
     /// Jobs that were stopped for others and have not found another place yet.
     uprooted: BTreeSet<(u8, Time, JobId)>,
     /// Jobs that sit on fewer accelerators than they asked for.
@@ -108,6 +110,7 @@ impl Singularity {
             rows: IdTable::default(),
             waiting: std::array::from_fn(|_| ClassQueue::default()),
             hungry: BTreeSet::new(),
+            fed: BTreeSet::new(),
             uprooted: BTreeSet::new(),
             shrunk: BTreeSet::new(),
             draining: BTreeSet::new(),
@@ -131,7 +134,7 @@ impl Singularity {
         let row = self.row_mut(job);
         (row.tier, row.since) = (own, view.now());
         self.waiting[own as usize].push(class, submit, job);
-        if own > 0 {
+        if usize::from(own) == WORST {
             self.hungry.insert((view.now(), job));
         }
     }
@@ -159,6 +162,7 @@ impl Singularity {
     fn rise(&mut self, job: JobId) {
         let Some(row) = self.rows.get_mut(job) else { return };
         self.shrunk.remove(&(row.tier, row.since, job));
+        self.fed.remove(&(row.since + self.style.quiet, job));
         if !row.seat.is_empty() {
             let seat = std::mem::take(&mut row.seat);
             self.floor.as_mut().expect("made at the first decision").leave(job, row.tier.into(), &seat);
@@ -247,7 +251,12 @@ impl Policy for Singularity {
                 if self.shrunk.remove(&(row.tier, row.since, job)) {
                     self.shrunk.insert((row.tier, now, job));
                 }
+                // An attempt that was told to stop may start after all, before the next one does.
+                self.fed.remove(&(row.since + self.style.quiet, job));
                 row.since = now;
+                if usize::from(row.tier) == WORST - 1 && !row.seat.is_empty() {
+                    self.fed.insert((now + self.style.quiet, job));
+                }
             }
             Event::Stopped { job, .. } | Event::Failed { job, .. } | Event::Finished { job, .. } => {
                 let entry = view.job(job);

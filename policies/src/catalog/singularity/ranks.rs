@@ -1,6 +1,6 @@
 //! What the tier table means to the policy.
 
-use super::floor::TIERS;
+use super::floor::{TIERS, WORST};
 use crate::elastic::FULL_SPEED;
 use crate::tier::Tiers;
 use crate::view::View;
@@ -23,7 +23,10 @@ impl Ranks {
         order.sort_unstable_by(|a, b| b.cmp(a));
         order.dedup();
         let position = |preempt: u8| order.iter().position(|&other| other == preempt).unwrap_or(0);
-        let rank: Vec<u8> = tiers.iter().map(|tier| position(tier.preempt).min(TIERS - 1) as u8).collect();
+        // The last rank is the worst tier's; that before it is for those of them who have waited too long.
+        let last = order.len() - 1;
+        let rank_of = |position: usize| if position == last { WORST } else { position.min(WORST - 2) };
+        let rank: Vec<u8> = tiers.iter().map(|tier| rank_of(position(tier.preempt)) as u8).collect();
         let mut guarantee = [0; TIERS];
         for (tier, &rank) in tiers.iter().zip(&rank) {
             let best = &mut guarantee[usize::from(rank)];

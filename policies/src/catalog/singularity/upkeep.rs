@@ -1,7 +1,7 @@
 //! What is done for those who sit already, and for those who never do.
 
 use super::Singularity;
-use super::floor::TIERS;
+use super::floor::{TIERS, WORST};
 use crate::ids::{JobId, NodeId};
 use crate::job::Phase;
 use crate::plan::Plan;
@@ -11,8 +11,19 @@ use crate::time::Time;
 const MOVES: usize = 16;
 
 impl Singularity {
-    /// Ranks jobs that have waited too long with the tier before theirs.
+    /// Ranks jobs that have waited too long before others of the worst tier, until they have run for a while.
     pub(super) fn feed(&mut self, plan: &Plan<'_>) {
+        while let Some(&(due, job)) = self.fed.first() {
+            if due > plan.now() {
+                self.wake_at(due);
+                break;
+            }
+            self.fed.pop_first();
+            let since = self.row(job).since;
+            self.rise(job);
+            self.row_mut(job).tier = WORST as u8;
+            self.sit_again(plan, job, since);
+        }
         while let Some(&(since, job)) = self.hungry.first() {
             let due = since + self.style.starve;
             if due > plan.now() {
@@ -21,13 +32,11 @@ impl Singularity {
             }
             self.hungry.pop_first();
             let (class, submit) = (plan.job(job).class, plan.job(job).submit);
-            let tier = self.row(job).tier;
-            if plan.job(job).phase != Phase::Pending || tier == 0 {
-                continue;
+            if plan.job(job).phase == Phase::Pending {
+                self.waiting[WORST].remove(class, submit, job);
+                self.row_mut(job).tier = WORST as u8 - 1;
+                self.waiting[WORST - 1].push(class, submit, job);
             }
-            self.waiting[tier as usize].remove(class, submit, job);
-            self.row_mut(job).tier = tier - 1;
-            self.waiting[tier as usize - 1].push(class, submit, job);
         }
     }
 
@@ -160,5 +169,8 @@ impl Singularity {
             self.shrunk.insert((row.tier, since, job));
         }
         row.since = since;
+        if usize::from(row.tier) == WORST - 1 {
+            self.fed.insert((since + self.style.quiet, job));
+        }
     }
 }
