@@ -291,6 +291,9 @@ impl World {
             truth.state = State::Done;
             self.jobs.retire(job);
             self.live -= 1;
+            if let Some(switching) = &mut self.switching {
+                switching.withdraw(now, job);
+            }
             events.push(Event::Withdrawn { job });
         }
     }

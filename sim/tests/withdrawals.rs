@@ -1,8 +1,10 @@
 //! Jobs whose owners do not want them any more.
 
 use policies::{Event, Fleet, JobId, JobSpec, Ledger, Scheduler, Span, Tiers, Time, catalog, placement};
+use sim::mechanism::Mechanism;
 use sim::{Arrival, Costs, ENDLESS, End, Limits, World, run};
 use traces::runlog::{Observer, StepView, Tracker};
+use traces::scenario::NetworkSpec;
 
 struct Both(Tracker, Vec<(u64, Event)>);
 
@@ -52,6 +54,36 @@ fn a_replica_takes_its_accelerators_back_and_gives_them_up_when_it_goes() {
         let account = ledger.account();
         assert_eq!((account.tiers[0].withdrawn, account.tiers[0].done, account.tiers[2].done), (2, 0, 1), "{policy}");
         assert_eq!(both.1.last().map(|(_, event)| event.job()), Some(Some(JobId(0))), "nothing comes after the last end");
+    }
+}
+
+#[test]
+fn what_is_on_its_way_for_a_job_goes_with_it() {
+    // Replicas come and go while others are saved, moved and restored.
+    let mut jobs: Vec<Arrival> = (0..6).map(|i| job(i * 40, 2, Span::from_secs(3000), 2)).collect();
+    jobs.extend((0..30).map(|i| job(300 + i * 50, 2, ENDLESS, 0)));
+    let withdrawals: Vec<(u64, u32)> = (0..30).map(|i| (310 + i * 50 + i * 17 % 120, 6 + i as u32)).collect();
+    let mut sorted = withdrawals.clone();
+    sorted.sort_unstable();
+    for policy in ["priority", "singularity"] {
+        let fleet = Fleet::uniform(2, 4);
+        let mechanism = Mechanism::by_name("singularity-v100").expect("listed");
+        let (made, _) = catalog::by_name(policy, 0).expect("listed");
+        let placement = placement::by_name("best-fit", 0).expect("listed");
+        let mut scheduler = Scheduler::new(fleet.clone(), made, placement).with_tiers(&Tiers::default());
+        let names: Vec<String> = (0..jobs.len()).map(|i| i.to_string()).collect();
+        let named = names.iter().zip(&jobs).map(|(name, job)| (&**name, job.spec.demand.accelerators));
+        let due = sorted.iter().map(|&(at, job)| (Time::from_secs(at), JobId(job))).collect();
+        let mut world = World::new(Costs::default(), None)
+            .with_mechanism(&fleet, &mechanism, &NetworkSpec::default(), named)
+            .with_withdrawals(due);
+        let mut both = Both(Tracker::new(8000), Vec::new());
+        let limits = Limits { check: true, ..Limits::default() };
+        assert_eq!(run(&mut scheduler, &mut world, jobs.iter().copied(), limits, &mut both), End::Quiet);
+        let tracker = &both.0;
+        assert_eq!((tracker.done, tracker.withdrawn, tracker.used_milli()), (6, 30, 0), "{policy}");
+        assert!(tracker.preemptions > 0, "{policy}: nothing was tested");
+        scheduler.view().ledger().expect("there are tiers").check().expect("it adds up");
     }
 }
 

@@ -61,7 +61,7 @@ fn an_hour_of_real_requests_becomes_a_load() {
     let root = std::env::var_os("ORRERY_TRACES").map(PathBuf::from);
     let root = root.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces")));
     let mut total = 0;
-    for (name, mean_milli) in [("conv", 3200..3500), ("code", 560..640)] {
+    for (name, mean_milli) in [("conv", 3731..=3733), ("code", 818..=821)] {
         let file = root.join(format!("azure-llm/AzureLLMInferenceTrace_{name}.csv.gz"));
         if !file.exists() {
             println!("SKIPPED: {} not found (set ORRERY_TRACES to a folder that holds azure-llm)", file.display());

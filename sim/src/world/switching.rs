@@ -17,7 +17,7 @@
 //! regions elsewhere; its next checkpoint there is a whole one.
 
 use super::carried::{After, Carried, Fetch, Seat, Stage, Upload, nodes_of};
-use super::{Happening, State, Truth, World};
+use super::{ENDLESS, Happening, State, Truth, World};
 use crate::mechanism::{Image, JobState, Leg, Mechanism, StoreLink, TransferId};
 use crate::network::{Flow, Network};
 use crate::recovery::Recovery;
@@ -377,7 +377,7 @@ impl Switching {
         if carried.crashes < over {
             carried.crashes = carried.crashes.max(now);
             world.queue.push(carried.crashes, (job, truth.attempt, Happening::Crash));
-        } else {
+        } else if truth.work < ENDLESS {
             world.queue.push(carried.ends, (job, truth.attempt, Happening::Finish));
         }
     }
@@ -452,6 +452,12 @@ impl Switching {
         if background {
             self.go_on(world, now, job);
         }
+    }
+
+    /// The job is gone: nothing of it is on its way any more.
+    pub fn withdraw(&mut self, now: Time, job: JobId) {
+        self.drop_fetch(now, job);
+        self.finish(now, job);
     }
 
     fn finish(&mut self, now: Time, job: JobId) {
