@@ -75,7 +75,7 @@ fn what_is_on_its_way_for_a_job_goes_with_it() {
         let named = names.iter().zip(&jobs).map(|(name, job)| (&**name, job.spec.demand.accelerators));
         let due = sorted.iter().map(|&(at, job)| (Time::from_secs(at), JobId(job))).collect();
         let mut world = World::new(Costs::default(), None)
-            .with_mechanism(&fleet, &mechanism, &NetworkSpec::default(), named)
+            .with_mechanism(&fleet, &mechanism, &NetworkSpec { store_gbps: Some(10.0), ..NetworkSpec::default() }, named)
             .with_withdrawals(due);
         let mut both = Both(Tracker::new(8000), Vec::new());
         let limits = Limits { check: true, ..Limits::default() };
