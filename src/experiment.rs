@@ -246,6 +246,7 @@ impl Experiment {
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
         let mut watched = Watched { recorder, progress };
+        watched.recorder.tracker.expect_jobs(self.trace.jobs.len());
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
         let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {

@@ -2,36 +2,13 @@
 //!
 //! Needs OpenCL devices and programs that use them. `.ci/run` installs them; what is not there is SKIPPED.
 
+mod site;
+
+use site::{Site, criu, ended, environment, finished, lines, site, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// One at a time: each of these takes the whole machine.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// A runtime, alone.
-struct Site {
-    device: &'static str,
-    vendors: PathBuf,
-    libraries: Option<PathBuf>,
-    /// In memory; rings, sockets and results.
-    folder: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
-}
-
-/// The folder of a Python environment with pyopencl, scikit-learn and Intel's FPGA emulator.
-fn environment() -> Option<PathBuf> {
-    let named = std::env::var_os("ORRERY_TEST_VENV").map(PathBuf::from);
-    named.filter(|folder| folder.join("bin/python").exists())
-}
-
-fn site(device: &'static str, vendors: PathBuf, libraries: Option<PathBuf>) -> Site {
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    Site { device, vendors, libraries, folder, _turn: turn }
-}
 
 fn pocl() -> Option<Site> {
     let vendors = PathBuf::from("/etc/OpenCL/vendors");
@@ -63,112 +40,8 @@ fn python() -> Option<PathBuf> {
     python
 }
 
-fn criu() -> bool {
-    let found = proxy::criu::find();
-    if let Err(sentence) = &found {
-        println!("SKIPPED: {sentence}");
-    }
-    found.is_ok()
-}
-
 fn training() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
-}
-
-impl Site {
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.env("OCL_ICD_VENDORS", &self.vendors).env("ORRERY_RUNTIME_FOLDER", self.path("runtime"));
-        command.env("PYOPENCL_COMPILER_OUTPUT", "0").env("PYTHONWARNINGS", "ignore").current_dir(self.folder.path());
-        if let Some(libraries) = &self.libraries {
-            command.env("LD_LIBRARY_PATH", libraries);
-        }
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn orrery(&self, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_orrery"));
-        command.args(args);
-        command
-    }
-
-    /// A program on the proxied device.
-    fn exec(&self, program: &Path, args: &[&str]) -> Command {
-        let mut command = self.orrery(&["exec", "--device", self.device, "--"]);
-        command.arg(program).args(args);
-        command
-    }
-
-    fn native(&self, program: &Path, args: &[&str]) -> Output {
-        self.command(program).args(args).output().unwrap()
-    }
-
-    fn jobs(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("runtime/jobs")).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.path().join("job.json").exists()).map(|entry| name_of(&entry.path())).collect()
-    }
-
-    /// The running job, once its description is there.
-    fn job(&self) -> String {
-        wait_for("a job", || self.jobs().pop())
-    }
-
-    fn proxy_pid(&self) -> u32 {
-        let folder = self.path("runtime").display().to_string();
-        wait_for("the proxy", || {
-            let entries = fs::read_dir("/proc").ok()?.flatten();
-            entries.filter_map(|entry| name_of(&entry.path()).parse::<u32>().ok()).find(|pid| {
-                let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-                let words = String::from_utf8_lossy(&file("cmdline")).replace('\0', " ");
-                words.contains(" proxy --device") && String::from_utf8_lossy(&file("environ")).contains(&folder)
-            })
-        })
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let stop = |path: PathBuf| proxy::control::give(&path, &proxy::control::Order::Stop);
-        let entries = fs::read_dir(self.path("runtime")).into_iter().flatten().flatten().map(|entry| entry.path());
-        entries.filter(|path| path.extension().is_some_and(|ending| ending == "socket")).for_each(|path| drop(stop(path)));
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn ended(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn finished(child: Child) {
-    ended(&child.wait_with_output().unwrap());
-}
-
-fn lines(path: &Path) -> usize {
-    fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
 /// Lines of clinfo that cannot be the same: what needs the program's own memory is reported as not there.

@@ -58,7 +58,8 @@ impl<T: Copy> EventQueue<T> {
     ///
     /// # Panics
     /// If an event of a later time came out already.
-    #[inline]
+    // Always: an event that is handed over in memory is written in parts and read as a whole, which costs a stall.
+    #[inline(always)]
     pub fn push(&mut self, time: Time, event: T) {
         assert!(time >= self.now, "an event for {time} was scheduled at {}", self.now);
         self.len += 1;
@@ -66,7 +67,7 @@ impl<T: Copy> EventQueue<T> {
         self.file(time, event);
     }
 
-    #[inline]
+    #[inline(always)]
     fn file(&mut self, time: Time, event: T) {
         let differs = time.0 ^ self.now.0;
         if differs == 0 {

@@ -46,10 +46,10 @@ pub fn run(args: &ListArgs) -> Result<Verdict> {
             writer.flush()?;
         }
         Output::Table => {
-            println!("{:<12} {:<11} {:>10}  {:<6} MODEL, PLATFORM", "DEVICE", "KIND", "MEMORY", "STATE");
+            println!("{:<14} {:<11} {:>10}  {:<6} MODEL, PLATFORM", "DEVICE", "KIND", "MEMORY", "STATE");
             for row in &rows {
                 let memory = format!("{} MiB", row.memory_mib);
-                println!("{:<12} {:<11} {memory:>10}  {:<6} {}, {}", row.device, row.kind, row.state, row.model, row.platform);
+                println!("{:<14} {:<11} {memory:>10}  {:<6} {}, {}", row.device, row.kind, row.state, row.model, row.platform);
             }
         }
     }

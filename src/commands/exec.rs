@@ -6,17 +6,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use proxy::checkpoint::in_own_session;
 use proxy::control::Order;
+use proxy::device::{self, Api};
 use proxy::job::{self, Job};
-use proxy::{device, tree};
+use proxy::{binary, facade, tree};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-
-/// The shared library that programs load as their OpenCL driver.
-const DRIVER: &str = "liborrery_opencl.so";
 
 #[derive(Args)]
 pub struct ExecArgs {
@@ -31,7 +29,14 @@ pub struct ExecArgs {
 /// Runs the program to its end and ends as it did.
 pub fn run(args: &ExecArgs) -> Result<Verdict> {
     let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
-    let folder = job::prepare(&driver()?).context("preparing the job's folder")?;
+    let api = device::api(&device);
+    let name = args.program.first().map_or("", String::as_str);
+    if api == Api::Cuda && binary::has_static_cuda_runtime(name) {
+        bail!(
+            "{name} links the CUDA runtime statically, so its calls cannot be forwarded; build it with `nvcc -cudart shared`"
+        );
+    }
+    let folder = job::prepare(api, &driver(api)?).context("preparing the job's folder")?;
     match start(&device, &folder, &args.program) {
         Ok(child) => attend(child, folder),
         Err(error) => {
@@ -45,7 +50,7 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
 fn start(device: &str, folder: &Path, program: &[String]) -> Result<Child> {
     job::order(device, &start_command(device)?, &Order::Attach(folder.to_owned()))?;
     let (name, args) = program.split_first().context("no program")?;
-    let mut command = job::command(folder, name, args);
+    let mut command = job::command(device::api(device), folder, name, args);
     let child = in_own_session(&mut command).spawn().with_context(|| format!("starting {name}"))?;
     let job = Job {
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -97,17 +102,21 @@ fn end_as(status: ExitStatus) -> Result<Verdict> {
 }
 
 /// The driver lies beside this executable: where cargo puts it, or where an installation does.
-pub fn driver() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("ORRERY_OPENCL_DRIVER") {
+pub fn driver(api: Api) -> Result<PathBuf> {
+    let (file, package, variable) = match api {
+        Api::OpenCl => (job::OPENCL_DRIVER, "orrery-opencl", "ORRERY_OPENCL_DRIVER"),
+        Api::Cuda => (facade::LIBRARY, "orrery-cuda", "ORRERY_CUDA_DRIVER"),
+    };
+    if let Some(named) = std::env::var_os(variable) {
         return Ok(named.into());
     }
     let own = std::env::current_exe()?;
     let beside = own.parent().context("this executable has no folder")?;
-    let candidates = [beside.join("deps").join(DRIVER), beside.join(DRIVER), beside.join("../lib/orrery").join(DRIVER)];
+    let candidates = [beside.join("deps").join(file), beside.join(file), beside.join("../lib/orrery").join(file)];
     match candidates.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
         None => bail!(
-            "{DRIVER} not found in {} (build it: cargo build --release -p orrery-opencl; then copy it beside the executable)",
+            "{file} not found in {} (build it: cargo build --release -p {package}; then copy it beside the executable)",
             beside.display()
         ),
     }

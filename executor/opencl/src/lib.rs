@@ -23,7 +23,6 @@ mod memory;
 mod object;
 mod program;
 mod queue;
-mod staging;
 mod transfer;
 
 use c::Handle;

@@ -8,7 +8,7 @@ use wire::{Id, Request};
 /// How a request was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is answered: OpenCL's error code (0: success) and the answer's data.
+    /// It is answered: the API's error code (0: success) and the answer's data.
     Now(i32, Vec<u8>),
     /// It was accepted; the backend keeps a clone of the reply and answers when there is something to answer.
     Later,
@@ -62,7 +62,8 @@ pub struct DeviceError {
 /// unfitting id is answered with the error code that OpenCL has for it, never with a panic. Objects that a backend holds when
 /// it is dropped are freed.
 ///
-/// `executor/proxy/tests/conformance.rs` is what every backend must pass.
+/// `executor/proxy/tests/conformance.rs` is what every OpenCL backend must pass, `executor/proxy/tests/cuda.rs` every CUDA one, whose
+/// error codes are CUDA's.
 pub trait Backend: Send {
     /// Carries out one request. `body` may be kept as long as the device reads from it. Reads go to the region's staging area,
     /// whose bounds the backend checks.

@@ -258,6 +258,7 @@ pub fn load(folder: &Path, device: Option<&str>, start: &dyn Fn(&str) -> Vec<Str
     let store = Store::open(&folder.join("chunks"))?;
     let mut job = manifest.job;
     if let Some(device) = device {
+        same_api(&job.device, device)?;
         job.device = device.into();
     }
     let job_folder = job.folder()?;
@@ -339,11 +340,20 @@ fn first_child(pid: i32) -> Option<i32> {
     tree::members(pid).into_iter().find(|child| *child != pid)
 }
 
+/// A program cannot go on with another driver than the one that it has loaded.
+fn same_api(from: &str, to: &str) -> io::Result<()> {
+    if crate::device::api(from) == crate::device::api(to) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("a program on {from} cannot go on on {to}: it takes a device of the same kind")))
+}
+
 /// Moves a running job's device state to another device of this machine. The processes only stand still meanwhile.
 ///
 /// # Errors
 /// The other device refuses; then the job goes on where it was.
 pub fn migrate(job: &mut Job, device: &str, start: &dyn Fn(&str) -> Vec<String>) -> io::Result<Costs> {
+    same_api(&job.device, device)?;
     let _busy = job.lock()?;
     let began = Instant::now();
     tree::stop(job.pid)?;

@@ -1,40 +1,89 @@
 //! Which devices there are, and their names.
 
 use crate::backend::Backend;
+use crate::cuda;
 use crate::opencl::{Device, Runtime};
 use wire::cl;
 
 /// A device as people name it.
 pub struct Listed {
-    /// `opencl:PLATFORM.DEVICE`
+    /// `opencl:PLATFORM.DEVICE`, `cuda:NUMBER` or `cuda:simulated`
     pub name: String,
     /// What its runtime calls it.
     pub model: String,
     /// What its platform is called.
     pub platform: String,
-    /// `cpu`, `gpu`, `accelerator` or `custom`
+    /// `cpu`, `gpu`, `accelerator`, `custom` or `simulated`
     pub kind: &'static str,
     /// Bytes of memory.
     pub memory: u64,
-    device: Device,
+    device: Opened,
+}
+
+/// How a device is made use of.
+enum Opened {
+    OpenCl(Device),
+    Cuda(cuda::Device),
+    SimulatedCuda,
+}
+
+/// Which drivers a job's programs need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// OpenCL's.
+    OpenCl,
+    /// CUDA's.
+    Cuda,
+}
+
+/// The API of a device, by its name as [`list`] gives it.
+pub fn api(name: &str) -> Api {
+    if name.starts_with("cuda:") { Api::Cuda } else { Api::OpenCl }
 }
 
 impl Listed {
     /// A worker's view of it.
     pub fn open(&self) -> Box<dyn Backend> {
-        Box::new(self.device.open())
+        match &self.device {
+            Opened::OpenCl(device) => Box::new(device.open()),
+            Opened::Cuda(device) => Box::new(device.open()),
+            Opened::SimulatedCuda => Box::new(cuda::Simulated::default()),
+        }
     }
 }
 
 /// All devices of this machine, and a sentence for each runtime that is missing.
 pub fn list() -> (Vec<Listed>, Vec<String>) {
-    let runtime = match Runtime::load() {
-        Ok(runtime) => runtime,
-        Err(missing) => return (Vec::new(), vec![missing]),
+    let mut missing = Vec::new();
+    let mut devices: Vec<Listed> = match Runtime::load() {
+        Ok(runtime) => runtime.devices().into_iter().map(listed).collect(),
+        Err(sentence) => {
+            missing.push(sentence);
+            Vec::new()
+        }
     };
-    let devices: Vec<Listed> = runtime.devices().into_iter().map(listed).collect();
-    let none = "OpenCL finds no device (install its runtime, such as pocl-opencl-icd for processors)";
-    let missing = if devices.is_empty() { vec![none.to_owned()] } else { Vec::new() };
+    if devices.is_empty() && missing.is_empty() {
+        missing.push("OpenCL finds no device (install its runtime, such as pocl-opencl-icd for processors)".into());
+    }
+    match cuda::Device::all() {
+        Ok(all) => devices.extend(all.into_iter().map(|device| Listed {
+            name: format!("cuda:{}", device.number),
+            model: device.name.clone(),
+            platform: "CUDA".into(),
+            kind: "gpu",
+            memory: device.memory,
+            device: Opened::Cuda(device),
+        })),
+        Err(sentence) => missing.push(sentence),
+    }
+    devices.push(Listed {
+        name: "cuda:simulated".into(),
+        model: "simulated CUDA device".into(),
+        platform: "Orrery".into(),
+        kind: "simulated",
+        memory: cuda::MEMORY,
+        device: Opened::SimulatedCuda,
+    });
     (devices, missing)
 }
 
@@ -42,7 +91,14 @@ fn listed(device: Device) -> Listed {
     let kinds = [(cl::DEVICE_TYPE_GPU, "gpu"), (cl::DEVICE_TYPE_ACCELERATOR, "accelerator"), (cl::DEVICE_TYPE_CPU, "cpu")];
     let kind = kinds.iter().find(|(bit, _)| device.kind & bit != 0).map_or("custom", |(_, name)| name);
     let name = format!("opencl:{}.{}", device.place.0, device.place.1);
-    Listed { name, model: device.name.clone(), platform: device.platform_name.clone(), kind, memory: device.memory, device }
+    Listed {
+        name,
+        model: device.name.clone(),
+        platform: device.platform_name.clone(),
+        kind,
+        memory: device.memory,
+        device: Opened::OpenCl(device),
+    }
 }
 
 /// The device that a word means: its name, or a part of its model's or platform's that only it has.

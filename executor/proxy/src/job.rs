@@ -1,7 +1,8 @@
 //! A job: a program and its children, whose device calls go to a proxy.
 
 use crate::control::{self, Order, Report};
-use crate::place;
+use crate::device::Api;
+use crate::{facade, place};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The shared library that programs load as their OpenCL driver.
+pub const OPENCL_DRIVER: &str = "liborrery_opencl.so";
 /// How long a proxy that was just started may take to answer.
 const PROXY_START: Duration = Duration::from_secs(60);
 
@@ -82,29 +85,50 @@ impl Job {
     }
 }
 
-/// Makes a job's folder with the driver in it, under a name that no other job has.
+/// Makes a job's folder with the driver for an API in it, under a name that no other job has.
 ///
 /// The driver is copied: a checkpoint then has it, and a new build of it does not pull it out from under a running program.
 ///
 /// # Errors
 /// The folder cannot be made, or the driver not be found.
-pub fn prepare(driver: &Path) -> io::Result<PathBuf> {
+pub fn prepare(api: Api, driver: &Path) -> io::Result<PathBuf> {
     let jobs = place::jobs()?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_micros());
     let folder = jobs.join(format!("{:x}-{:x}", now & 0xFFFF_FFFF_FFFF, std::process::id()));
-    place::private_folder(&folder.join("vendors"))?;
-    let copy = folder.join("liborrery_opencl.so");
-    fs::copy(driver, &copy)?;
-    fs::write(folder.join("vendors").join("orrery.icd"), format!("{}\n", copy.display()))?;
+    place::private_folder(&folder)?;
+    match api {
+        Api::OpenCl => {
+            place::private_folder(&folder.join("vendors"))?;
+            let copy = folder.join(OPENCL_DRIVER);
+            fs::copy(driver, &copy)?;
+            fs::write(folder.join("vendors").join("orrery.icd"), format!("{}\n", copy.display()))?;
+        }
+        Api::Cuda => {
+            fs::copy(driver, folder.join(facade::LIBRARY))?;
+            facade::FACADES.iter().try_for_each(|facade| fs::write(folder.join(facade.name), facade::bytes(*facade)))?;
+        }
+    }
     Ok(folder)
 }
 
 /// The program's command, with the driver in its way. It gets a session of its own, as a checkpoint needs it.
-pub fn command(folder: &Path, program: &str, args: &[String]) -> Command {
+pub fn command(api: Api, folder: &Path, program: &str, args: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(args).env("ORRERY_JOB_FOLDER", folder);
-    // Two loaders are in use: one reads a folder of files, the other takes libraries' names.
-    command.env("OCL_ICD_VENDORS", folder.join("vendors")).env("OCL_ICD_FILENAMES", folder.join("liborrery_opencl.so"));
+    match api {
+        // Two loaders are in use: one reads a folder of files, the other takes libraries' names.
+        Api::OpenCl => {
+            command.env("OCL_ICD_VENDORS", folder.join("vendors")).env("OCL_ICD_FILENAMES", folder.join(OPENCL_DRIVER));
+        }
+        // Some programs say themselves where their libraries are, so that no search path comes before: loaded first of all,
+        // ours have the names already.
+        Api::Cuda => {
+            let ours = [facade::LIBRARY].into_iter().chain(facade::FACADES.iter().map(|facade| facade.name));
+            let paths: Vec<String> = ours.map(|name| folder.join(name).display().to_string()).collect();
+            let others = std::env::var("LD_PRELOAD").unwrap_or_default();
+            command.env("LD_PRELOAD", format!("{}:{others}", paths.join(":")).trim_end_matches(':'));
+        }
+    }
     command
 }
 

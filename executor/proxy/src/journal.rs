@@ -35,7 +35,13 @@ pub(crate) type Replay = (Request, Vec<u8>);
 impl Journal {
     /// Whether `request`'s body has to be kept for [`Journal::record`]. Memory's contents are saved on their own.
     pub(crate) fn keeps_body(request: &Request) -> bool {
-        matches!(request, Request::ProgramSource { .. } | Request::ProgramIl { .. } | Request::ProgramBinary { .. })
+        matches!(
+            request,
+            Request::ProgramSource { .. }
+                | Request::ProgramIl { .. }
+                | Request::ProgramBinary { .. }
+                | Request::Cuda(wire::cuda::Call::Module { .. })
+        )
     }
 
     /// Notes what a request that was carried out has changed.

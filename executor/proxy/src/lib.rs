@@ -6,11 +6,14 @@
 
 mod answers;
 mod backend;
+pub mod binary;
 pub mod checkpoint;
 pub mod control;
 pub mod criu;
+pub mod cuda;
 mod daemon;
 pub mod device;
+pub mod facade;
 mod held;
 mod image;
 pub mod job;

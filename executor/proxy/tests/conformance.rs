@@ -1,14 +1,12 @@
-//! What every backend must do, over a real ring: the simulated device always, and every OpenCL device that is here.
+//! What every OpenCL backend must do, over a real ring: the simulated device always, and every OpenCL device that is here.
 
+mod worker;
+
+use proxy::Backend;
+use proxy::device::Api;
 use proxy::simulated::Simulated;
-use proxy::store::Store;
-use proxy::{After, Backend, Image, Remote, Session};
-use ring::{Direction, Layout, Receiver, Region, Sender};
-use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::time::Duration;
-use wire::{Answer, Arg, Call, DEVICE, Id, Op, Request, Stage, When};
+use wire::{Arg, DEVICE, Id, Op, Request, Stage, When};
+use worker::Worker;
 
 const SOURCE: &[u8] = b"__kernel void add(__global const float *a, __global const float *b, __global float *out) {
     size_t i = get_global_id(0); out[i] = a[i] + b[i]; }
@@ -32,97 +30,26 @@ fn backends() -> Vec<(String, Make)> {
     let mut all: Vec<(String, Make)> = vec![("simulated".into(), Box::new(|| Box::new(Simulated::default())))];
     let (devices, missing) = proxy::device::list();
     missing.iter().for_each(|sentence| println!("SKIPPED: {sentence}"));
-    for device in devices {
+    for device in devices.into_iter().filter(|device| proxy::device::api(&device.name) == Api::OpenCl) {
         all.push((device.model.clone(), Box::new(move || device.open())));
     }
     all
 }
 
-/// A worker without a program: says what it is told to.
-struct Worker {
-    folder: tempfile::TempDir,
-    region: Arc<Region>,
-    sender: Sender,
-    receiver: Receiver,
-    number: u64,
-    /// Tickets that were told to be complete.
-    reads: Vec<u64>,
-    remote: Remote,
-    thread: JoinHandle<Result<(), ring::Error>>,
+/// What tests of OpenCL devices need beside.
+trait OpenCl {
+    fn floats(&mut self, mem: Id) -> Vec<f32>;
+    fn set_up(&mut self);
 }
 
-fn serve(session: Session) -> (Remote, JoinHandle<Result<(), ring::Error>>) {
-    let (give, take) = mpsc::channel();
-    let thread = std::thread::spawn(move || session.serve(|remote| drop(give.send(remote))));
-    (take.recv().unwrap(), thread)
-}
-
-impl Worker {
-    fn new(backend: Box<dyn Backend>) -> Worker {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ring");
-        let layout = Layout { requests: 1 << 16, responses: 1 << 16, staging: 1 << 16 };
-        let region = Arc::new(Region::create(&path, layout, std::process::id()).unwrap());
-        let (remote, thread) = serve(Session::new(Region::open(&path).unwrap(), backend));
-        assert!(region.wait_attached(Duration::from_secs(10)));
-        let sender = Sender::new(region.clone(), Direction::Requests);
-        let receiver = Receiver::new(region.clone(), Direction::Responses, 1 << 30);
-        Worker { folder, region, sender, receiver, number: 0, reads: Vec::new(), remote, thread }
-    }
-
-    fn send(&mut self, number: u64, request: Request, body: &[u8]) {
-        let mut head = Vec::new();
-        wire::encode(&Call { number, request }, &mut head);
-        let region = self.region.clone();
-        self.sender.send(&head, body, true, &|| region.peer_alive()).unwrap();
-    }
-
-    fn post(&mut self, request: Request, body: &[u8]) {
-        self.send(0, request, body);
-    }
-
-    fn begin(&mut self, request: Request, body: &[u8]) -> u64 {
-        self.number += 1;
-        self.send(self.number, request, body);
-        self.number
-    }
-
-    fn answer(&mut self, number: u64) -> (i32, Vec<u8>) {
-        loop {
-            let region = self.region.clone();
-            let message = self.receiver.recv(&|| region.peer_alive()).unwrap();
-            let answer: Answer = wire::decode(&message.head).unwrap();
-            self.reads.extend(answer.reads);
-            if answer.number == number {
-                return (answer.code, message.body.into_vec());
-            }
-        }
-    }
-
-    fn call(&mut self, request: Request, body: &[u8]) -> i32 {
-        let number = self.begin(request, body);
-        self.answer(number).0
-    }
-
-    fn done(&mut self, request: Request, body: &[u8]) {
-        let asked = format!("{request:?}");
-        assert_eq!(self.call(request, body), 0, "{asked}");
-    }
-
+impl OpenCl for Worker {
     fn floats(&mut self, mem: Id) -> Vec<f32> {
         let ticket = self.number + 1_000_000;
         let stage = Stage { ticket, offset: 4096, len: BYTES };
         let op = Op::ReadBuffer { mem, offset: 0, stage };
         self.done(Request::Enqueue { queue: QUEUE, wait: vec![], event: 0, when: When::Complete, op }, &[]);
         assert!(self.reads.contains(&ticket), "the answer tells the read");
-        self.staged(4096)
-    }
-
-    #[allow(unsafe_code, reason = "the staging area is shared memory")]
-    fn staged(&self, offset: usize) -> Vec<f32> {
-        // SAFETY: the range lies in the staging area, and the read into it is complete.
-        let bytes = unsafe { std::slice::from_raw_parts(self.region.staging().add(offset), BYTES as usize) };
-        bytes.chunks_exact(4).map(|bytes| f32::from_ne_bytes(bytes.try_into().unwrap())).collect()
+        self.staged(4096, BYTES)
     }
 
     /// Context, queue, two buffers with numbers, one for results, and both kernels.
@@ -138,33 +65,6 @@ impl Worker {
         self.done(Request::Build { program: PROGRAM, devices: vec![], options: None }, &[]);
         self.done(Request::Kernel { id: ADD, program: PROGRAM, name: "add".into() }, &[]);
         self.done(Request::Kernel { id: SCALE, program: PROGRAM, name: "scale".into() }, &[]);
-    }
-
-    fn end(self) -> Result<(), ring::Error> {
-        self.remote.run(Box::new(|_| After::End));
-        self.thread.join().unwrap()
-    }
-
-    /// Saves the session, ends it, and has a new one go on in its place.
-    fn move_to(mut self, backend: Box<dyn Backend>) -> Worker {
-        let (ring, chunks): (PathBuf, PathBuf) = (self.folder.path().join("saved"), self.folder.path().join("chunks"));
-        let (give, take) = mpsc::channel();
-        let (to, store) = (ring.clone(), Store::open(&chunks).unwrap());
-        self.remote.run(Box::new(move |session| {
-            let (image, _) = session.save(&store, &to).unwrap();
-            // As it goes through a file.
-            let bytes = postcard::to_stdvec(&image).unwrap();
-            give.send(bytes).unwrap();
-            After::End
-        }));
-        let bytes = take.recv().unwrap();
-        self.thread.join().unwrap().unwrap();
-        let image: Image = postcard::from_bytes(&bytes).unwrap();
-        let region = Region::open(self.region.path()).unwrap();
-        let (remote, thread) = serve(Session::load(image, &Store::open(&chunks).unwrap(), region, backend).unwrap());
-        self.remote = remote;
-        self.thread = thread;
-        self
     }
 }
 
@@ -272,7 +172,7 @@ fn a_session_moves_with_everything_that_is_on_the_way() {
         let mut worker = worker.move_to(make());
         worker.done(Request::Wait { events: vec![40] }, &[]);
         assert!(worker.reads.contains(&77), "{name}: the read is told after the move");
-        assert_eq!(worker.staged(0), expected(|i| 2.0 * i), "{name}");
+        assert_eq!(worker.staged(0, BYTES), expected(|i| 2.0 * i), "{name}");
         worker.done(Request::SetUserEvent { id: USER, status: 0 }, &[]);
         assert_eq!(worker.answer(waiting).0, 0, "{name}: who waited before the move is answered after it");
         assert_eq!(worker.floats(OUT), expected(|i| 20.0 * i), "{name}");

@@ -98,6 +98,7 @@ impl Request {
             | Request::Info { .. }
             | Request::ImageFormats { .. }
             | Request::Timers { .. } => Effect::None,
+            Request::Cuda(call) => call.effect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a worker and a device proxy say to each other.
 //!
 //! A [`Call`] is a [`Request`] with the number under which an answer is expected; its payload (program text, data to write)
-//! travels beside it as the body of a ring message. An [`Answer`] carries OpenCL's error code and the reads that are complete;
+//! travels beside it as the body of a ring message. An [`Answer`] carries the API's error code and the reads that are complete;
 //! its payload is the answer's data. Objects are named by ids that the worker makes, so that creating one needs no round trip
 //! and a checkpoint can bring it back under the same name.
 //!
@@ -9,6 +9,7 @@
 //! be able to make the objects again, on another device or for another API.
 
 pub mod cl;
+pub mod cuda;
 mod effect;
 mod message;
 

@@ -316,4 +316,6 @@ pub enum Request {
     Timers {
         device: Id,
     },
+    /// For a CUDA device. Error codes in answers to these are CUDA's.
+    Cuda(crate::cuda::Call),
 }

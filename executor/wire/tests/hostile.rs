@@ -1,6 +1,7 @@
 //! Decoding what an enemy sends: the fuzzer's seeds, and bytes drawn and changed at random.
 
 use proptest::prelude::*;
+use wire::cuda::{self, Span, Work};
 use wire::{Answer, Arg, Call, Format, ImageDesc, Info, Op, Rect, Request, Stage, When};
 
 /// One call of each shape, for the fuzzer to start from. `seeds_are_stored` keeps the folder up to date.
@@ -36,7 +37,33 @@ fn calls() -> Vec<Call> {
         enqueue(Op::FillBuffer { mem: 20, pattern: vec![7; 16], offset: 0, size: 256 }),
         enqueue(Op::WriteImage { mem: 21, origin: [0; 3], region: [8, 8, 1] }),
     ];
-    requests.into_iter().enumerate().map(|(i, request)| Call { number: i as u64, request }).collect()
+    requests
+        .into_iter()
+        .chain(cuda_calls().map(Request::Cuda))
+        .enumerate()
+        .map(|(i, request)| Call { number: i as u64, request })
+        .collect()
+}
+
+fn cuda_calls() -> impl Iterator<Item = cuda::Call> {
+    let span = Span { address: 0x2000_0000_0000, row: 64, rows: 8, pitch: u64::MAX };
+    let stage = Stage { ticket: 9, offset: 4096, len: 512 };
+    let command = |work| cuda::Call::Command { stream: 18, work };
+    let launch = Work::Launch { function: 20, grid: [u32::MAX; 3], block: [1024, 1, 1], shared: 48 << 10, params: vec![7; 24] };
+    [
+        cuda::Call::Space { id: 16, base: 0x2000_0000_0000, size: 1 << 40 },
+        cuda::Call::Alloc { id: 17, space: 16, address: u64::MAX, size: u64::MAX },
+        cuda::Call::Stream { id: 18, space: 16, flags: 1, priority: -5 },
+        cuda::Call::Function { id: 20, module: 19, name: "_Z10vector_addPKfS0_Pfi".into() },
+        cuda::Call::Global { id: 21, module: 19, name: "factor".into(), address: 0, size: 4 },
+        cuda::Call::Attribute { function: 20, attribute: 8, value: i32::MIN },
+        command(launch),
+        command(Work::Read { from: span, stage }),
+        command(Work::Copy { from: span, to: Span::flat(1, 512) }),
+        command(Work::Set { to: span, value: 7, width: 255 }),
+        cuda::Call::Elapsed { from: 22, to: 23 },
+    ]
+    .into_iter()
 }
 
 fn encoded(call: &Call) -> Vec<u8> {
@@ -82,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_calls_are_calls_or_errors(which in 0usize..16, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn changed_calls_are_calls_or_errors(which in 0usize..27, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut bytes = encoded(&calls()[which]);
         for (at, byte) in changes {
             let at = at.index(bytes.len());

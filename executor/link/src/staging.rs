@@ -1,9 +1,8 @@
 //! Places in the staging area.
 
-use crate::c::Result;
+use crate::{FULL, Result};
 use ring::Region;
 use std::collections::BTreeMap;
-use wire::cl;
 
 /// Give memory back to the system when this much at the end is free.
 const KEEP: u64 = 64 << 20;
@@ -25,9 +24,9 @@ impl Staging {
     pub(crate) fn take(&mut self, region: &Region, len: u64) -> Result<u64> {
         let len = len.max(1).next_multiple_of(ALIGN);
         let found = self.free.iter().find(|(_, room)| **room >= len).map(|(start, room)| (*start, *room));
-        let (start, room) = found.ok_or(cl::OUT_OF_HOST_MEMORY)?;
+        let (start, room) = found.ok_or(FULL)?;
         if start + len > self.populated {
-            region.populate_staging(self.populated, start + len - self.populated).map_err(|_| cl::OUT_OF_HOST_MEMORY)?;
+            region.populate_staging(self.populated, start + len - self.populated).map_err(|_| FULL)?;
             self.populated = start + len;
         }
         self.free.remove(&start);
@@ -80,6 +79,6 @@ mod tests {
         staging.give_back(&region, c, 4096);
         staging.give_back(&region, b, 1);
         assert_eq!(staging.free, BTreeMap::from([(0, 1 << 20)]));
-        assert_eq!(staging.take(&region, 2 << 20), Err(cl::OUT_OF_HOST_MEMORY));
+        assert_eq!(staging.take(&region, 2 << 20), Err(FULL));
     }
 }

@@ -1,0 +1,40 @@
+// Written by executor/cuda/generate/names.py from the headers' declarations: functions that are not forwarded.
+absent! { 16:
+    cufftCreate
+    cufftDestroy
+    cufftEstimate1d
+    cufftEstimate2d
+    cufftEstimate3d
+    cufftEstimateMany
+    cufftExecC2C
+    cufftExecC2R
+    cufftExecD2Z
+    cufftExecR2C
+    cufftExecZ2D
+    cufftExecZ2Z
+    cufftGetPlanPropertyInt64
+    cufftGetProperty
+    cufftGetSize
+    cufftGetSize1d
+    cufftGetSize2d
+    cufftGetSize3d
+    cufftGetSizeMany
+    cufftGetSizeMany64
+    cufftGetVersion
+    cufftMakePlan1d
+    cufftMakePlan2d
+    cufftMakePlan3d
+    cufftMakePlanMany
+    cufftMakePlanMany64
+    cufftPlan1d
+    cufftPlan2d
+    cufftPlan3d
+    cufftPlanMany
+    cufftResetPlanProperty
+    cufftSetAutoAllocation
+    cufftSetPlanPropertyInt64
+    cufftSetStream
+    cufftSetWorkArea
+    cufftXtExec
+    cufftXtMakePlanMany
+}

@@ -1,0 +1,57 @@
+//! CUDA devices: real ones through their driver, and a simulated one.
+
+mod device;
+pub mod kernels;
+mod mapped;
+pub mod memory;
+mod real;
+mod simulated;
+mod work;
+
+pub use device::Device;
+pub use real::Real;
+pub use simulated::{MEMORY, Simulated};
+
+use crate::answers::Reply;
+use crate::backend::Outcome;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::cuda;
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// An error code, and a sentence where one helps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failure {
+    pub(crate) code: i32,
+    pub(crate) said: String,
+}
+
+impl From<i32> for Failure {
+    fn from(code: i32) -> Failure {
+        Failure { code, said: String::new() }
+    }
+}
+
+/// How a result is answered. One that nobody is told now is kept for the next who waits, and one that stays is kept in any case.
+pub(crate) fn settle(failed: &mut Option<Failure>, result: Result<Vec<u8>>, reply: &Reply) -> Outcome {
+    match result {
+        Ok(data) => Outcome::Now(0, data),
+        Err(failure) => {
+            if cuda::is_sticky(failure.code) || (!reply.wanted() && failed.is_none()) {
+                *failed = Some(failure.clone());
+            }
+            Outcome::Now(failure.code, failure.said.into_bytes())
+        }
+    }
+}
+
+pub(crate) fn encoded<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    wire::encode(value, &mut bytes);
+    bytes
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
+}

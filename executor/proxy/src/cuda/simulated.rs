@@ -1,0 +1,341 @@
+//! A CUDA device without hardware: memory of the host's under device addresses, and kernels that are Rust functions
+//! registered under the names of those in the program's binary. Work is carried out when it is given. It serves programs built by
+//! `nvcc` on machines without a GPU, and everything around them: messages, errors, checkpoints.
+
+use crate::answers::Reply;
+use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent};
+use crate::cuda::kernels::{self, Kernel, Launch, Params};
+use crate::cuda::memory::Memory;
+use crate::cuda::{Failure, Result, encoded, now, settle};
+use ring::{Body, Region};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use wire::cuda::{self, Call, FunctionInfo, Properties, Work};
+use wire::{DEVICE, Id, Request, Stage};
+
+/// Bytes of memory that each worker has.
+pub const MEMORY: u64 = 4 << 30;
+/// Where addresses begin: far from what Linux gives out in the worker.
+const BASE: u64 = 0x2000_0000_0000;
+/// Room for addresses: more than memory, so that fragments do no harm.
+const SIZE: u64 = 8 * MEMORY;
+/// Bytes that checkpoints read and write at a time.
+const PIECE: u64 = 1 << 20;
+
+enum Object {
+    Space,
+    Stream,
+    /// When it was last recorded, in nanoseconds since 1970: a restore does not set it back.
+    Event(Option<u64>),
+    Module(BTreeMap<String, Id>),
+    Function {
+        module: Id,
+        name: String,
+        /// Bytes of its parameters.
+        params: usize,
+        kernel: Kernel,
+    },
+    /// A variable, and the module that it belongs to; its memory is under the same id.
+    Global(Id, String),
+    Memory,
+}
+
+/// One worker's objects on a simulated CUDA device.
+#[derive(Default)]
+pub struct Simulated {
+    objects: BTreeMap<Id, Object>,
+    memory: Memory,
+    /// Reads that are complete and not yet told.
+    reads: Arc<Mutex<Vec<u64>>>,
+    /// The first error of work whose sender had gone on; one that stays, if it is of that kind.
+    failed: Option<Failure>,
+}
+
+impl Simulated {
+    fn call(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>> {
+        if let Some(failed) = self.failed.as_ref().filter(|failed| cuda::is_sticky(failed.code)) {
+            return Err(failed.clone());
+        }
+        match call {
+            Call::Describe => return Ok(encoded(&properties())),
+            Call::Space { id, base, size } => {
+                if (*base, *size) != (BASE, SIZE) || self.objects.values().any(|object| matches!(object, Object::Space)) {
+                    return Err(cuda::INVALID_VALUE.into());
+                }
+                self.objects.insert(*id, Object::Space);
+            }
+            Call::Alloc { id, space, address, size } => {
+                self.space(*space)?;
+                self.allocate(*id, *address, *size)?;
+                self.objects.insert(*id, Object::Memory);
+            }
+            Call::Stream { id, space, .. } => self.make(*id, *space, Object::Stream)?,
+            Call::Event { id, space, .. } => self.make(*id, *space, Object::Event(None))?,
+            Call::Module { id, space } => self.make(*id, *space, Object::Module(BTreeMap::new()))?,
+            Call::Function { id, module, name } => {
+                let (params, kernel) = kernels::find(name).ok_or_else(|| unknown_kernel(name))?;
+                self.globals(*module)?;
+                self.objects.insert(*id, Object::Function { module: *module, name: name.clone(), params, kernel });
+                return Ok(encoded(&FunctionInfo { attributes: vec![(0, 1024), (4, 16), (5, 90), (6, 90)], params: None }));
+            }
+            Call::Attribute { function, .. } => match self.objects.get(function) {
+                Some(Object::Function { .. }) => {}
+                _ => return Err(cuda::INVALID_DEVICE_FUNCTION.into()),
+            },
+            Call::Global { id, module, name, address, size } => {
+                self.globals(*module)?;
+                self.allocate(*id, *address, *size)?;
+                self.globals(*module)?.insert(name.clone(), *id);
+                self.objects.insert(*id, Object::Global(*module, name.clone()));
+            }
+            Call::Command { stream, work } => {
+                self.stream(*stream)?;
+                self.work(work, body, region)?;
+            }
+            Call::Synchronize { .. } | Call::Query { .. } => {
+                self.waitable(call)?;
+                if let Some(failed) = self.failed.take() {
+                    return Err(failed);
+                }
+            }
+            Call::Elapsed { from, to } => {
+                let (from, to) = (self.recorded(*from)?, self.recorded(*to)?);
+                let milliseconds = (to as i64 - from as i64) as f32 / 1e6;
+                return Ok(milliseconds.to_ne_bytes().to_vec());
+            }
+            Call::Memory => return Ok([MEMORY - self.memory.used(), MEMORY].map(u64::to_ne_bytes).concat()),
+        }
+        Ok(Vec::new())
+    }
+
+    fn make(&mut self, id: Id, space: Id, object: Object) -> Result<()> {
+        self.space(space)?;
+        self.objects.insert(id, object);
+        Ok(())
+    }
+
+    fn space(&self, id: Id) -> Result<()> {
+        if matches!(self.objects.get(&id), Some(Object::Space)) { Ok(()) } else { Err(cuda::INVALID_CONTEXT.into()) }
+    }
+
+    fn stream(&self, id: Id) -> Result<()> {
+        let known = id == cuda::DEFAULT_STREAM || matches!(self.objects.get(&id), Some(Object::Stream));
+        if known { Ok(()) } else { Err(cuda::INVALID_HANDLE.into()) }
+    }
+
+    fn waitable(&self, call: &Call) -> Result<()> {
+        let (Call::Synchronize { id } | Call::Query { id }) = call else { return Ok(()) };
+        if matches!(self.objects.get(id), Some(Object::Event(_))) { Ok(()) } else { self.stream(*id) }
+    }
+
+    fn globals(&mut self, module: Id) -> Result<&mut BTreeMap<String, Id>> {
+        match self.objects.get_mut(&module) {
+            Some(Object::Module(globals)) => Ok(globals),
+            _ => Err(cuda::INVALID_HANDLE.into()),
+        }
+    }
+
+    fn recorded(&self, event: Id) -> Result<u64> {
+        match self.objects.get(&event) {
+            Some(Object::Event(Some(time))) => Ok(*time),
+            _ => Err(cuda::INVALID_HANDLE.into()),
+        }
+    }
+
+    fn allocate(&mut self, id: Id, address: u64, size: u64) -> Result<()> {
+        let end = address.checked_add(size).ok_or(cuda::INVALID_VALUE)?;
+        if address < BASE || end > BASE + SIZE {
+            return Err(cuda::INVALID_VALUE.into());
+        }
+        Ok(self.memory.allocate(id, address, size, MEMORY)?)
+    }
+
+    fn release(&mut self, id: Id) -> Result<()> {
+        match self.objects.remove(&id) {
+            Some(Object::Memory) => drop(self.memory.free(id)),
+            Some(Object::Global(module, name)) => {
+                self.memory.free(id);
+                if let Ok(globals) = self.globals(module) {
+                    globals.remove(&name);
+                }
+            }
+            Some(_) => {}
+            None => return Err(cuda::INVALID_HANDLE.into()),
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, work: &Work, body: Body, region: &Region) -> Result<()> {
+        match work {
+            Work::Launch { function, grid, block, shared, params } => self.launch(*function, *grid, *block, *shared, params)?,
+            Work::Read { from, stage } => {
+                let data = self.memory.gather(*from)?;
+                self.stage(region, stage, &data)?;
+            }
+            Work::Write { to } => self.memory.scatter(*to, &body.into_vec())?,
+            Work::Copy { from, to } => {
+                let data = self.memory.gather(*from)?;
+                self.memory.scatter(*to, &data)?;
+            }
+            Work::Set { to, value, width } => self.memory.set(*to, *value, *width)?,
+            Work::Record { event } => match self.objects.get_mut(event) {
+                Some(Object::Event(time)) => *time = Some(now()),
+                _ => return Err(cuda::INVALID_HANDLE.into()),
+            },
+            Work::Wait { event } => match self.objects.get(event) {
+                Some(Object::Event(_)) => {}
+                _ => return Err(cuda::INVALID_HANDLE.into()),
+            },
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, function: Id, grid: [u32; 3], block: [u32; 3], shared: u32, params: &[u8]) -> Result<()> {
+        let Some(Object::Function { module, name, params: expected, kernel }) = self.objects.get(&function) else {
+            return Err(cuda::INVALID_DEVICE_FUNCTION.into());
+        };
+        if params.len() != *expected {
+            let said = format!("kernel `{name}` has {} bytes of parameters; the simulated one has {expected}", params.len());
+            return Err(Failure { code: cuda::INVALID_DEVICE_FUNCTION, said });
+        }
+        let product = |sizes: [u32; 3]| sizes.into_iter().try_fold(1u64, |product, n| product.checked_mul(u64::from(n)));
+        let (blocks, in_block) = product(grid).zip(product(block)).ok_or(cuda::INVALID_CONFIGURATION)?;
+        let threads = blocks.checked_mul(in_block).filter(|threads| *threads > 0 && in_block <= 1024);
+        let threads = threads.ok_or(cuda::INVALID_CONFIGURATION)?;
+        let Some(Object::Module(globals)) = self.objects.get(module) else { return Err(cuda::INVALID_HANDLE.into()) };
+        let addresses: BTreeMap<&str, u64> =
+            globals.iter().filter_map(|(name, id)| Some((name.as_str(), self.memory.address(*id)?))).collect();
+        let globals = |name: &str| addresses.get(name).copied();
+        let memory = &mut self.memory;
+        let result = kernel(&mut Launch { threads, blocks, shared, params: Params::new(params), memory, globals: &globals });
+        result.map_err(|code| {
+            let what = cuda::describe(code).map_or("error", |(_, text)| text);
+            Failure { code, said: format!("kernel `{name}`: {what}") }
+        })
+    }
+
+    #[allow(unsafe_code, reason = "writes to the memory that the worker shares")]
+    fn stage(&self, region: &Region, stage: &Stage, data: &[u8]) -> Result<()> {
+        let end = stage.offset.checked_add(stage.len).ok_or(cuda::INVALID_VALUE)?;
+        if end > region.layout().staging || data.len() as u64 != stage.len {
+            return Err(cuda::INVALID_VALUE.into());
+        }
+        // SAFETY: the range was just checked to lie in the staging area.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), region.staging().add(stage.offset as usize), data.len()) };
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(stage.ticket);
+        Ok(())
+    }
+
+    /// What a checkpoint says of an event, or of the device itself: an error that nobody was told.
+    fn remember(&mut self, id: Id, status: i32, times: &[u64]) {
+        if id == DEVICE {
+            self.failed = Some(status.into());
+        } else if let Some(Object::Event(time)) = self.objects.get_mut(&id) {
+            *time = times.first().copied();
+        }
+    }
+}
+
+fn unknown_kernel(name: &str) -> Failure {
+    let known: Vec<&str> = kernels::KERNELS.iter().map(|(name, ..)| *name).collect();
+    let said = format!("the simulated device has no kernel `{name}`; it has: {}", known.join(", "));
+    Failure { code: cuda::INVALID_DEVICE_FUNCTION, said }
+}
+
+/// What programs are told: limits of compute capability 9.0, so that what `nvcc -arch=sm_90` built is taken.
+fn properties() -> Properties {
+    let mut attributes: Vec<(i32, i32)> = vec![
+        (1, 1024),       // threads in a block
+        (2, 1024),       // a block's x
+        (3, 1024),       // a block's y
+        (4, 64),         // a block's z
+        (5, i32::MAX),   // a grid's x
+        (6, 65535),      // a grid's y
+        (7, 65535),      // a grid's z
+        (8, 48 << 10),   // shared memory of a block
+        (9, 64 << 10),   // constant memory
+        (10, 32),        // threads in a warp
+        (11, i32::MAX),  // largest pitch
+        (12, 65536),     // registers of a block
+        (13, 1_000_000), // clock in kHz
+        (14, 512),       // alignment of textures
+        (16, 1),         // multiprocessors
+        (31, 1),         // concurrent kernels
+        (36, 1_000_000), // memory clock in kHz
+        (37, 64),        // memory bus in bits
+        (39, 2048),      // threads of a multiprocessor
+        (40, 1),         // copy engines
+        (41, 1),         // one address space for host and device
+        (75, 9),         // compute capability, major
+        (76, 0),         // compute capability, minor
+        (78, 1),         // stream priorities
+        (81, 228 << 10), // shared memory of a multiprocessor
+        (82, 65536),     // registers of a multiprocessor
+        (97, 227 << 10), // shared memory of a block that asks for it
+        (106, 32),       // blocks of a multiprocessor
+        (111, 1 << 10),  // shared memory that the system keeps in a block
+        (115, 1),        // memory pools
+    ];
+    attributes.sort_unstable();
+    Properties {
+        name: "Orrery simulated CUDA device".into(),
+        memory: MEMORY,
+        base: BASE,
+        size: SIZE,
+        driver: 13000,
+        uuid: *b"orrery-simulated",
+        attributes,
+    }
+}
+
+impl Backend for Simulated {
+    fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome {
+        let result = match request {
+            Request::Cuda(call) => self.call(call, body, region),
+            Request::Release { id } => self.release(*id).map(|()| Vec::new()),
+            Request::PastEvent { id, status, times } => {
+                self.remember(*id, *status, times);
+                Ok(Vec::new())
+            }
+            _ => Err(cuda::NOT_SUPPORTED.into()),
+        };
+        settle(&mut self.failed, result, reply)
+    }
+
+    fn news(&self) -> Box<dyn Fn() -> News + Send> {
+        let reads = self.reads.clone();
+        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::new(move || News { reads: told(), events: Vec::new() })
+    }
+
+    fn drain(&mut self) -> std::result::Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn memory(&self) -> Vec<Contents> {
+        self.memory.all().map(|(id, len)| Contents { id, len, piece: PIECE }).collect()
+    }
+
+    fn read(&mut self, id: Id, offset: u64, to: &mut [u8]) -> std::result::Result<(), DeviceError> {
+        let failed = |code| DeviceError { what: "reading memory", code };
+        let address = self.memory.address(id).ok_or(failed(cuda::INVALID_HANDLE))?.saturating_add(offset);
+        to.copy_from_slice(self.memory.bytes(address, to.len() as u64).map_err(failed)?);
+        Ok(())
+    }
+
+    fn write(&mut self, id: Id, offset: u64, from: &[u8]) -> std::result::Result<(), DeviceError> {
+        let failed = |code| DeviceError { what: "writing memory", code };
+        let address = self.memory.address(id).ok_or(failed(cuda::INVALID_HANDLE))?.saturating_add(offset);
+        self.memory.bytes_mut(address, from.len() as u64).map_err(failed)?.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn past_events(&self) -> Vec<PastEvent> {
+        let failed = self.failed.iter().map(|failed| PastEvent { id: DEVICE, status: failed.code, times: Vec::new() });
+        let event = |(id, object): (&Id, &Object)| match object {
+            Object::Event(Some(time)) => Some(PastEvent { id: *id, status: 0, times: vec![*time] }),
+            _ => None,
+        };
+        failed.chain(self.objects.iter().filter_map(event)).collect()
+    }
+}

@@ -1,0 +1,170 @@
+//! Programs built by `nvcc`, unmodified, on the simulated CUDA device: what they compute, checkpoints at random instants, deaths.
+//!
+//! Needs `nvcc` and a C++ compiler to build them. `.ci/run` installs them; what is not there is SKIPPED.
+
+mod site;
+
+use site::{Site, criu, ended, environment, finished, lines, site, wait_for};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The toolkit's folder: of wheels in the test environment, or the system's.
+fn toolkit() -> Option<PathBuf> {
+    let wheels = environment().and_then(|folder| {
+        let versions = fs::read_dir(folder.join("lib")).ok()?.flatten().map(|entry| entry.path());
+        versions.map(|python| python.join("site-packages/nvidia/cu13")).find(|folder| folder.join("bin/nvcc").exists())
+    });
+    let found = wheels.or_else(|| Some(PathBuf::from("/usr/local/cuda")).filter(|folder| folder.join("bin/nvcc").exists()));
+    if found.is_none() {
+        println!("SKIPPED: nvcc not found (pip install nvidia-cuda-nvcc and its like, see .ci/run)");
+    } else if Command::new("g++").arg("--version").output().is_err() {
+        println!("SKIPPED: g++ not found (apt-get install g++)");
+        return None;
+    }
+    found
+}
+
+/// A device, and the programs of `executor/tests/cuda` that are named.
+fn simulated(programs: &[&str]) -> Option<Site> {
+    let toolkit = toolkit()?;
+    let site = site("cuda:simulated", PathBuf::from("/nowhere"), None);
+    programs.iter().for_each(|program| ended(&build(&toolkit, &site, program, program, "shared")));
+    Some(site)
+}
+
+fn build(toolkit: &Path, site: &Site, source: &str, program: &str, runtime: &str) -> Output {
+    // Wheels have the library under its full name only.
+    let libraries = site.path("libraries");
+    fs::create_dir_all(&libraries).unwrap();
+    for (name, file) in [
+        ("libcudart.so", "libcudart.so.13"),
+        ("libcudadevrt.a", "libcudadevrt.a"),
+        ("libcudart_static.a", "libcudart_static.a"),
+    ] {
+        let _ = std::os::unix::fs::symlink(toolkit.join("lib").join(file), libraries.join(name));
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("executor/tests/cuda").join(source).with_extension("cu");
+    let mut command = Command::new(toolkit.join("bin/nvcc"));
+    command.args(["-arch=sm_90", "-std=c++17", "-cudart", runtime]).arg(source);
+    command.arg("-o").arg(site.path(program)).arg("-L").arg(&libraries).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn programs_compute_what_the_host_does() {
+    let Some(site) = simulated(&["vectors", "errors", "driver", "train"]) else { return };
+    let lines_of = [
+        ("vectors", "all as computed here"),
+        ("errors", "errors as documented"),
+        ("driver", "the driver's calls as documented"),
+    ];
+    for (program, line) in lines_of {
+        let output = site.exec(&site.path(program), &[]).output().unwrap();
+        ended(&output);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), line);
+    }
+    ended(&site.exec(&site.path("train"), &["losses", "100"]).output().unwrap());
+    assert_eq!(lines(&site.path("losses")), 100);
+    assert!(site.jobs().is_empty());
+}
+
+#[test]
+fn a_kernel_that_the_device_lacks_is_named() {
+    let Some(site) = simulated(&["errors"]) else { return };
+    let output = site.exec(&site.path("errors"), &["unknown"]).output().unwrap();
+    ended(&output);
+    assert!(said(&output).contains("has no kernel `_Z7mysteryPf`; it has: fill, "), "{}", said(&output));
+}
+
+#[test]
+fn a_program_with_the_runtime_built_in_is_told_at_once() {
+    let Some(toolkit) = toolkit() else { return };
+    let site = site("cuda:simulated", PathBuf::from("/nowhere"), None);
+    ended(&build(&toolkit, &site, "vectors", "static", "static"));
+    let output = site.exec(&site.path("static"), &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("links the CUDA runtime statically"), "{}", said(&output));
+}
+
+/// `ORRERY_CHECKPOINTS` says how many; the default keeps CI short.
+#[test]
+fn checkpoints_at_random_instants_change_nothing() {
+    let Some(site) = simulated(&["train"]).filter(|_| criu()) else { return };
+    let times = std::env::var("ORRERY_CHECKPOINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let (train, steps) = (site.path("train"), (100 + times * 60).to_string());
+    ended(&site.exec(&train, &["undisturbed", &steps]).output().unwrap());
+    let mut running = site.exec(&train, &["disturbed", &steps, "3000"]).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("disturbed")) > 5).then_some(()));
+    let mut random = u64::from(std::process::id());
+    let mut made = 0;
+    for _ in 0..times {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 300_000));
+        let Some(job) = site.jobs().pop() else { break };
+        let saved = site.orrery(&["checkpoint", &job, "store"]).output().unwrap();
+        if !saved.status.success() && lines(&site.path("disturbed")) >= steps.parse::<usize>().unwrap() {
+            break;
+        }
+        ended(&saved);
+        made += 1;
+        println!("{}", String::from_utf8_lossy(&saved.stdout).trim());
+        finished(running);
+        assert!(site.jobs().is_empty(), "nothing of it is left");
+        running = site.orrery(&["restore", "store"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let restored = wait_for("the restored job", || match running.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => site.jobs().pop().map(|_| true),
+        });
+        if !restored {
+            break;
+        }
+    }
+    finished(running);
+    assert!(made > times / 2, "only {made} checkpoints");
+    assert_eq!(fs::read(site.path("disturbed")).unwrap(), fs::read(site.path("undisturbed")).unwrap());
+}
+
+#[test]
+fn a_killed_proxy_is_an_error_that_stays_and_a_killed_worker_leaves_nothing() {
+    let Some(site) = simulated(&["train"]) else { return };
+    let start = |losses: &str| {
+        let mut command = site.exec(&site.path("train"), &[losses, "1000000"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the first steps", || (lines(&site.path(losses)) > 5).then_some(()));
+        child
+    };
+    let child = start("killed");
+    let written = fs::read(site.path("runtime/jobs").join(site.job()).join("job.json")).unwrap();
+    let job: proxy::job::Job = serde_json::from_slice(&written).unwrap();
+    ended(&Command::new("kill").args(["-KILL", &job.pid.to_string()]).output().unwrap());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(137));
+    let socket = site.path("runtime").join(format!("{}.socket", job.device));
+    let status = proxy::control::give(&socket, &proxy::control::Order::Status).unwrap();
+    assert_eq!((status.jobs.len(), status.workers), (0, 0));
+
+    let child = start("orphaned");
+    ended(&Command::new("kill").args(["-KILL", &site.proxy_pid().to_string()]).output().unwrap());
+    let began = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("cudaErrorDevicesUnavailable") && said(&output).contains("the device is lost"));
+    assert!(began.elapsed() < Duration::from_secs(10), "it hung");
+}
+
+#[test]
+fn a_job_takes_only_devices_of_its_kind() {
+    let Some(site) = simulated(&["train"]) else { return };
+    let running = site.exec(&site.path("train"), &["losses", "300", "2000"]).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("losses")) > 5).then_some(()));
+    let mut move_it = site.orrery(&["migrate", &site.job(), "--device", "opencl:0.0"]);
+    let output = move_it.env("OCL_ICD_VENDORS", "/etc/OpenCL/vendors").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("device of the same kind") || said(&output).contains("no device"), "{}", said(&output));
+    finished(running);
+    assert_eq!(lines(&site.path("losses")), 300);
+}
