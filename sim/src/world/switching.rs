@@ -298,8 +298,8 @@ impl Switching {
     ) {
         let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
         if what == Happening::Scanned {
-            let waits = |upload: &&Box<Upload>| upload.serial == attempt.0 && upload.stage == Stage::Local;
-            if carried.upload.as_ref().filter(waits).is_some() {
+            let waits = |upload: &Upload| upload.serial == attempt.0 && upload.stage == Stage::Local;
+            if carried.upload.as_deref().is_some_and(waits) {
                 self.upload_on(world, now, job, events);
             }
             return;
