@@ -16,6 +16,9 @@ impl Policy for NewestFirst {
         if let Event::Submit { job, .. } | Event::Stopped { job, .. } = *event {
             self.waiting.push(job);
         }
+        if let Event::Withdrawn { job } = *event {
+            self.waiting.retain(|other| *other != job);
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
@@ -37,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mine = experiment.run_policy(Box::new(NewestFirst::default()), "newest-first".into(), None, &mut |_| {})?;
     let fifo = experiment.run("fifo(skip=true)", None, &mut |_| {})?;
     let sjf = experiment.run("sjf", None, &mut |_| {})?;
-    let summaries = [mine, fifo, sjf].map(|o| Summary::of(&o.header, &o.tracker, &o.log_digest, o.wall_s));
+    let summaries = [mine, fifo, sjf].map(|o| Summary::of(&o.header, &o.tracker, o.account.as_ref(), &o.log_digest, o.wall_s));
     print!("{}", summary_table(&summaries));
     Ok(())
 }

@@ -253,8 +253,8 @@ pub struct RunArgs {
     /// What policies are told about durations: none, oracle, trace or noisy(SIGMA) [default with --trace: oracle]
     #[arg(long, value_name = "SOURCE")]
     pub estimates: Option<Estimates>,
-    /// What starting and stopping costs: zero or a preset [default with --trace: zero]
-    #[arg(long, value_name = "PRESET")]
+    /// What starting, stopping and moving costs: zero, a preset, or a mechanism's .toml file [default with --trace: zero]
+    #[arg(long, value_name = "PRESET|FILE")]
     pub costs: Option<String>,
     /// Seed of every random stream
     #[arg(long, value_name = "N")]
@@ -262,6 +262,12 @@ pub struct RunArgs {
     /// Result folder [default with a scenario: runs/NAME; with --trace: none]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Change a field of the scenario, e.g. trace.load=1.3; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario", value_parser = traces::scenario::parse_setting)]
+    pub settings: Vec<(String, toml::Value)>,
+    /// Of a scenario with variants run only this one
+    #[arg(long, value_name = "NAME", requires = "scenario")]
+    pub variant: Option<String>,
     /// How to print the summary
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

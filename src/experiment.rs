@@ -1,16 +1,18 @@
 //! A scenario made ready to run: fleet, jobs and everything a result must name.
 
+use policies::ledger::{Account, Ledger};
 use policies::spec::SpecError;
 use policies::{
-    Capacity, Demand, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Time, catalog, placement,
+    Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
+    placement,
 };
-use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, World};
+use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
 use traces::faults::Change;
-use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, StepView, Tracker};
-use traces::scenario::{Estimates, JobRules};
+use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
+use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
@@ -33,11 +35,17 @@ pub struct Experiment {
     /// What policies are told about durations.
     pub estimates: Estimates,
     /// What starting and stopping costs.
-    pub costs: Costs,
+    pub costs: CostModel,
+    /// Over what jobs move, where the costs are a mechanism's.
+    pub network: NetworkSpec,
     /// Attempts that crash.
     pub crashes: Option<Crashes>,
+    /// What is owed to whom; with none, no books are kept.
+    pub tiers: Tiers,
     /// What the trace does not say of its jobs.
     pub rules: JobRules,
+    /// Services whose replicas are among the jobs: jobs of their tenants run until they are withdrawn.
+    pub services: Vec<ServiceInfo>,
     /// Nodes that break and are repaired, by time.
     pub changes: Vec<Change>,
     /// What of an attempt's work survives a crash or the loss of its node.
@@ -54,6 +62,8 @@ pub struct Outcome {
     pub header: Header,
     /// The results.
     pub tracker: Tracker,
+    /// What became of every accelerator and every guarantee; without tiers nobody kept books.
+    pub account: Option<Account>,
     /// Digest of all events and orders.
     pub log_digest: String,
     /// Wall time of the simulation proper, seconds.
@@ -85,6 +95,9 @@ pub enum ExperimentError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Accelerator-time does not add up.
+    #[error("the books do not add up: {0}: this is a bug in Orrery")]
+    Books(String),
     /// An invariant broke.
     #[error(
         "invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy"
@@ -105,6 +118,14 @@ pub enum ExperimentError {
     },
 }
 
+/// The digest of what jobs were read or drawn from, and of the services beside them.
+pub fn digest_with(trace_digest: &str, services: &[ServiceInfo]) -> String {
+    let mut digest = blake3::Hasher::new();
+    digest.update(trace_digest.as_bytes());
+    digest.update(&serde_json::to_vec(services).expect("services are plain data"));
+    digest.finalize().to_hex().to_string()
+}
+
 impl Experiment {
     /// Jobs on machines, and nothing else: best fit, oracle estimates, no costs, no crashes, no faults, no rules, seed 0.
     pub fn new(name: impl Into<String>, fleet: Fleet, trace: Trace) -> Experiment {
@@ -116,9 +137,12 @@ impl Experiment {
             trace,
             placement: "best-fit".into(),
             estimates: Estimates::Oracle,
-            costs: Costs::default(),
+            costs: CostModel::default(),
+            network: NetworkSpec::default(),
             crashes: None,
+            tiers: Tiers::best_effort(),
             rules: JobRules::default(),
+            services: Vec::new(),
             changes: Vec::new(),
             recovery: Recovery::LastStop,
             attempts_max: 1,
@@ -217,9 +241,10 @@ impl Experiment {
         let meta = |job: JobId| self.meta(job);
         let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
-        let mut watched = Watched { recorder: Recorder::new(capacity_milli, writer, &meta), progress };
-        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place);
-        let mut world = World::new(self.costs, self.crashes).with_recovery(self.recovery);
+        let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
+        let mut watched = Watched { recorder, progress };
+        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
+        let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
         }
@@ -231,7 +256,20 @@ impl Experiment {
             return Err(ExperimentError::Broken { scenario, policy, seed: self.seed, step, now, what });
         }
         let (tracker, log_digest) = watched.recorder.finish()?;
-        Ok(Outcome { header, tracker, log_digest, wall_s, end })
+        let books = |ledger: &Ledger| ledger.check().map(|()| ledger.account());
+        let account = scheduler.view().ledger().map(books).transpose().map_err(ExperimentError::Books)?;
+        Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
+    }
+
+    fn world(&self) -> World {
+        let world = |costs| World::new(costs, self.crashes).with_recovery(self.recovery);
+        match &self.costs {
+            CostModel::Fixed(costs) => world(*costs),
+            CostModel::Mechanism(mechanism) => {
+                let jobs = self.trace.jobs.iter().map(|job| (&*job.id, job.demand.accelerators));
+                world(Costs::default()).with_mechanism(&self.fleet, mechanism, &self.network, jobs)
+            }
+        }
     }
 
     fn header(&self, policy: String) -> Header {
@@ -242,14 +280,16 @@ impl Experiment {
             policy,
             placement: self.placement.clone(),
             estimates: self.estimates.to_string(),
-            costs: self.costs.name.into(),
+            costs: self.costs.name().into(),
             seed: self.seed,
             trace_digest: self.trace_digest.clone(),
             fleet: self.fleet.clone(),
             tenants: self.trace.tenants.clone(),
             labels: self.trace.labels.clone(),
+            services: self.services.clone(),
             epoch_unix_s: self.trace.epoch_unix_s,
             expected: Vec::new(),
+            tiers: self.tiers.clone(),
         }
     }
 
@@ -263,7 +303,31 @@ impl Experiment {
         self.trace.jobs.iter().map(move |job| self.arrival(job, estimator.estimate(job)))
     }
 
+    fn is_replica(&self, job: &TraceJob) -> bool {
+        self.services.iter().any(|service| service.tenant == job.tenant)
+    }
+
+    /// When each replica is not needed any more, in order of time.
+    fn withdrawals(&self) -> Vec<(Time, JobId)> {
+        let jobs = self.trace.jobs.iter().enumerate().filter(|(_, job)| self.is_replica(job));
+        let mut withdrawals: Vec<_> = jobs.map(|(id, job)| (job.submit + job.duration, JobId(id as u32))).collect();
+        withdrawals.sort_unstable();
+        withdrawals
+    }
+
     fn arrival(&self, job: &TraceJob, estimate: Option<Span>) -> Arrival {
+        if self.is_replica(job) {
+            let spec = JobSpec {
+                demand: job.demand,
+                tenant: TenantId(job.tenant),
+                priority: job.priority,
+                tier: job.tier,
+                attempts_max: u16::MAX,
+                estimate: None,
+                elastic: Elastic::RIGID,
+            };
+            return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
+        }
         let spec = JobSpec {
             demand: job.demand,
             tenant: TenantId(job.tenant),

@@ -8,4 +8,5 @@
 
 pub use {executor, policies, reports, sim, traces};
 
+mod bound;
 pub mod experiment;

@@ -2,12 +2,14 @@
 
 use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
-use orrery::experiment::Experiment;
-use policies::{Fleet, Time};
-use sim::{Costs, Limits, Recovery};
-use std::path::Path;
-use traces::scenario::{Estimates, Jobs, RecoverySpec, Scenario, align_types, parse_nodes};
-use traces::{ImportOptions, Imported, OnBadRow, Trace, generate, import};
+use orrery::experiment::{self, Experiment};
+use policies::{Fleet, Tiers, Time};
+use sim::{CostModel, Limits, Recovery};
+use std::path::{Path, PathBuf};
+use traces::scenario::{
+    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, add_services, align_types, parse_nodes, settle,
+};
+use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
 /// An experiment and the policies to run.
 pub struct Planned {
@@ -17,13 +19,25 @@ pub struct Planned {
     pub question: String,
     /// Whether it came from a scenario file.
     pub from_scenario: bool,
+    /// Whether bounds are wanted.
+    pub bound: bool,
+    /// Which of the scenario's variants it is; empty if it has none.
+    pub variant: String,
+    /// The field that is swept and its value.
+    pub swept: Option<(String, String)>,
 }
 
-/// Reads whatever the arguments name.
-pub fn plan(args: &RunArgs) -> Result<Planned> {
-    let mut planned = match &args.scenario {
-        Some(path) => from_scenario(path, args)?,
-        None => from_trace(args)?,
+/// All that a scenario file stands for; `None` for a bare trace.
+pub fn points(args: &RunArgs) -> Result<Option<Vec<Point>>> {
+    let read = |path: &PathBuf| Scenario::points(path, &args.settings, args.variant.as_deref());
+    Ok(args.scenario.as_ref().map(read).transpose()?)
+}
+
+/// Reads whatever the arguments name; `point` is what of the scenario is meant.
+pub fn plan(args: &RunArgs, point: Option<Point>) -> Result<Planned> {
+    let mut planned = match (&args.scenario, point) {
+        (Some(path), Some(point)) => from_scenario(path, point, args)?,
+        _ => from_trace(args)?,
     };
     let experiment = &mut planned.experiment;
     // Names are checked before anything is made or run.
@@ -46,14 +60,15 @@ pub fn plan(args: &RunArgs) -> Result<Planned> {
     Ok(planned)
 }
 
-fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
-    let scenario = Scenario::load(path)?;
+fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
+    let Point { variant, swept, scenario } = point;
     let seed = args.seed.unwrap_or(scenario.seed);
-    let fleet = scenario.fleet()?;
-    let (trace, trace_digest) = match scenario.source(&fleet) {
+    let mut fleet = scenario.fleet()?;
+    let (mut trace, mut trace_digest) = match scenario.source(&fleet) {
         Jobs::Generate(model) => {
-            let trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
+            let mut trace = generate::generate(&model, seed).with_context(|| format!("{}", path.display()))?;
             let digest = trace.digest();
+            align_types(&mut trace, &fleet);
             (trace, digest)
         }
         Jobs::Import(file, spec) => {
@@ -62,7 +77,20 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             (trace, imported.digest)
         }
     };
+    let services = add_services(&scenario.service, &scenario.folder, &fleet, &mut trace, seed)?;
+    if !services.is_empty() {
+        trace_digest = experiment::digest_with(&trace_digest, &services);
+    }
+    let kind = |job: &TraceJob| match services.iter().any(|service| service.tenant == job.tenant) {
+        true => Kind::Inference,
+        false => Kind::Training,
+    };
+    settle(&scenario.home, &mut fleet, &mut trace, kind).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
+    let last = trace.jobs.last().map_or(Time::ZERO, |job| job.submit);
+    // A trace that tells tiers apart wants them told apart.
+    let told = scenario.tier_table.is_empty() && trace.jobs.iter().any(|job| job.tier > 0);
+    let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
     let experiment = Experiment {
@@ -73,9 +101,16 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
         trace_digest,
         placement: args.placement.clone().unwrap_or_else(|| run.placement.clone()),
         estimates: args.estimates.unwrap_or(run.estimates),
-        costs: Costs::by_name(args.costs.as_ref().unwrap_or(&run.costs))?,
+        costs: match &args.costs {
+            // Paths that are typed are relative to where they are typed.
+            Some(costs) => cost_model(costs, Path::new(""), &scenario.jobs.state, path)?,
+            None => cost_model(&run.costs, &scenario.folder, &scenario.jobs.state, path)?,
+        },
+        network: scenario.network.clone(),
         crashes: run.crashes.map(|mean| sim::Crashes { mean: mean.0, seed }),
+        tiers,
         rules: scenario.jobs.clone(),
+        services,
         changes,
         recovery: match scenario.faults.recovery {
             RecoverySpec::LastStop => Recovery::LastStop,
@@ -83,10 +118,22 @@ fn from_scenario(path: &Path, args: &RunArgs) -> Result<Planned> {
             RecoverySpec::JustInTime(lost) => Recovery::JustInTime(lost.0),
         },
         attempts_max: run.attempts,
-        limits: Limits { until: run.until.map(|length| policies::Time(length.0.0)), check: false },
+        limits: Limits { until: run.until.map(|until| until.time(last)), check: false },
     };
     let policies = if args.policies.is_empty() { run.policies.clone() } else { args.policies.clone() };
-    Ok(Planned { experiment, policies, question: scenario.question, from_scenario: true })
+    let (question, bound) = (scenario.question.clone(), run.bound);
+    Ok(Planned { experiment, policies, question, from_scenario: true, bound, variant, swept })
+}
+
+/// What starting, stopping, saving and moving costs, and what jobs carry by the scenario's rules.
+fn cost_model(name: &str, folder: &Path, states: &[StateRule], scenario: &Path) -> Result<CostModel> {
+    Ok(match CostModel::by_name(name, folder)? {
+        CostModel::Mechanism(mechanism) => {
+            let place = format!("{}: jobs", scenario.display());
+            CostModel::Mechanism(Box::new(mechanism.with_states(states, &place)?))
+        }
+        fixed => fixed,
+    })
 }
 
 /// Faults are drawn for twice the time over which jobs arrive: longer than a run lasts on a fleet that can do the work.
@@ -109,15 +156,26 @@ fn from_trace(args: &RunArgs) -> Result<Planned> {
     let placement =
         args.placement.clone().unwrap_or_else(|| if args.fleet.pool.is_some() { "pool" } else { "best-fit" }.into());
     let name = path.file_name().map_or_else(|| "trace".into(), |name| name.to_string_lossy().into_owned());
+    // Books cost about as much as the simulation: whoever wants only the row of figures need not wait for them.
+    let books = args.out.is_some() || args.check;
     let experiment = Experiment {
+        tiers: if books { Tiers::best_effort() } else { Tiers::none() },
         seed: args.seed.unwrap_or(0),
         trace_digest: imported.digest,
         placement,
         estimates: args.estimates.unwrap_or(Estimates::Oracle),
-        costs: Costs::by_name(args.costs.as_deref().unwrap_or("zero"))?,
+        costs: CostModel::by_name(args.costs.as_deref().unwrap_or("zero"), Path::new(""))?,
         ..Experiment::new(name, fleet, trace)
     };
-    Ok(Planned { experiment, policies: args.policies.clone(), question: String::new(), from_scenario: false })
+    Ok(Planned {
+        experiment,
+        policies: args.policies.clone(),
+        question: String::new(),
+        from_scenario: false,
+        bound: false,
+        variant: String::new(),
+        swept: None,
+    })
 }
 
 /// The fleet that was asked for, else the trace's own.

@@ -55,8 +55,11 @@ enum State {
     Running,
     /// Told to stop; works on until it is stopped.
     Stopping,
+    /// Its owner withdrew it; its process is being killed.
+    Leaving,
     Finished,
     Failed,
+    Withdrawn,
 }
 
 struct Slot {
@@ -94,11 +97,17 @@ pub struct Agents {
     cancelled: bool,
 }
 
-/// Stops a run from any thread.
+/// Withdraws jobs, or stops a run, from any thread.
 #[derive(Clone, Debug)]
 pub struct Canceller(Sender<(JobId, Fact)>);
 
 impl Canceller {
+    /// Withdraws a job, as its owner may at any time: if it has a process, that is killed, and the job is done without having
+    /// failed. Does nothing if it is done already, or was never submitted.
+    pub fn withdraw(&self, job: JobId) {
+        let _ = self.0.send((job, Fact::Withdrawn));
+    }
+
     /// Ends the run at its next step; its processes are killed. Does nothing if the run is over.
     pub fn cancel(&self) {
         let _ = self.0.send((JobId(u32::MAX), Fact::Cancelled));
@@ -133,7 +142,7 @@ impl Agents {
         })
     }
 
-    /// A handle that stops the run.
+    /// A handle that withdraws jobs and stops the run.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.facts.clone())
     }
@@ -214,6 +223,9 @@ impl Agents {
 
     fn begin(&mut self, job: JobId, attempt: Attempt, allocation: &Allocation) {
         let slot = &mut self.slots[job.index()];
+        if matches!(slot.state, State::Leaving | State::Withdrawn) {
+            return; // The order crossed with its owner's word.
+        }
         debug_assert_eq!(slot.state, State::Waiting);
         (slot.state, slot.attempt) = (State::Running, attempt);
         self.busy += 1;
@@ -243,9 +255,27 @@ impl Agents {
             self.cancelled = true;
             return None;
         }
+        if matches!(fact, Fact::Withdrawn) {
+            return self.withdraw(job);
+        }
         let slot = &mut self.slots[job.index()];
         let attempt = slot.attempt;
         match (fact, slot.state) {
+            (Fact::Spawned(process), State::Leaving) => {
+                let _ = process.kill();
+                slot.process = Some(process);
+                None
+            }
+            (Fact::Exited, State::Leaving) => {
+                let ending = slot.process.take()?.bury(&self.guard);
+                self.processes -= 1;
+                Some(self.gone(job, ending))
+            }
+            (Fact::Ended(ending), State::Leaving) => {
+                self.processes -= usize::from(matches!(ending, Ending::CannotStart(_)));
+                Some(self.gone(job, ending))
+            }
+            (Fact::Stopped | Fact::Continued | Fact::Resumed, State::Leaving) => None,
             (Fact::Spawned(process), _) => {
                 if slot.state == State::Stopping {
                     process.stop();
@@ -291,8 +321,39 @@ impl Agents {
             }
             (Fact::Ended(ending), _) => Some(self.end(job, ending)),
             // It had died in its sleep, and that was told first.
-            (Fact::Resumed, _) | (Fact::Cancelled, _) => None,
+            (Fact::Resumed, _) | (Fact::Cancelled | Fact::Withdrawn, _) => None,
         }
+    }
+
+    /// The owner withdraws the job. It is gone when its process is; one that changed its user cannot be killed, and is waited for.
+    fn withdraw(&mut self, job: JobId) -> Option<Event> {
+        let slot = self.slots.get_mut(job.index())?;
+        let under_way = match slot.state {
+            State::Running | State::Stopping => true,
+            State::Waiting => false,
+            State::Leaving | State::Finished | State::Failed | State::Withdrawn => return None,
+        };
+        slot.report.outcome = Outcome::Withdrawn;
+        if !under_way && slot.process.is_none() {
+            slot.report.endings.extend(slot.ended.take());
+            slot.state = State::Withdrawn;
+            return Some(Event::Withdrawn { job });
+        }
+        if let Some(process) = &slot.process {
+            let _ = process.kill();
+        }
+        slot.state = State::Leaving;
+        self.busy += usize::from(!under_way);
+        None
+    }
+
+    /// A job that was withdrawn has no process any more.
+    fn gone(&mut self, job: JobId, ending: Ending) -> Event {
+        self.busy -= 1;
+        let slot = &mut self.slots[job.index()];
+        slot.report.endings.push(ending);
+        slot.state = State::Withdrawn;
+        Event::Withdrawn { job }
     }
 
     /// The attempt is over, and so is its process.

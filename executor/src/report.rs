@@ -11,6 +11,8 @@ pub enum Outcome {
     Finished,
     /// It used up its attempts.
     Failed,
+    /// Its owner withdrew it; if it had a process, that was killed.
+    Withdrawn,
     /// The run ended first; if it had a process, that was killed.
     Unfinished,
 }

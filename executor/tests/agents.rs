@@ -3,7 +3,7 @@
 mod common;
 
 use common::{alive, mark, marked, shell, signal};
-use executor::{Agents, Options};
+use executor::{Agents, Options, Outcome};
 use policies::{Attempt, Event, Fleet, Grant, JobId, NodeId, Order, Span, Time};
 use rustix::process::Signal;
 
@@ -113,4 +113,61 @@ fn a_job_that_a_stranger_suspended_can_be_stopped_and_resumed() {
     assert_eq!(until(&mut agents, false), [stopped(1)]);
     agents.apply(&[start(2)]);
     assert_eq!(until(&mut agents, true), [started(2)]);
+}
+
+/// What happens until the agents say that the job was withdrawn.
+fn withdraw(agents: &mut Agents) -> Vec<Event> {
+    agents.canceller().withdraw(JOB);
+    let mut events = Vec::new();
+    while !matches!(events.last(), Some(Event::Withdrawn { .. })) {
+        let limit = Time::from_secs(common::PATIENCE.as_secs());
+        let now = agents.wait(limit);
+        assert!(now < limit, "nothing came after {events:?}");
+        agents.advance(now, &mut events);
+    }
+    assert!(!agents.is_busy());
+    assert_eq!(agents.report().next().unwrap().outcome, Outcome::Withdrawn);
+    events
+}
+
+#[test]
+fn a_job_is_gone_when_its_owner_withdraws_it_wherever_it_is() {
+    let gone = Event::Withdrawn { job: JOB };
+    let case = |orders: &[Order], running: bool, expected: &[&[Event]]| {
+        let mark = mark(&format!("withdrawn-{}-{running}", orders.len()));
+        let mut agents = agents("sleep 1000", &mark);
+        agents.apply(orders);
+        if running {
+            until(&mut agents, orders.len() == 1);
+        }
+        let events = withdraw(&mut agents);
+        assert!(expected.contains(&&events[..]), "{events:?}");
+        common::assert_none_left(&mark);
+        // An order that crossed with it is void, and so is a second word of its owner.
+        agents.apply(&[start(orders.len() as u32 + 1)]);
+        agents.canceller().withdraw(JOB);
+        let now = agents.wait(Time::ZERO);
+        let mut more = Vec::new();
+        agents.advance(now, &mut more);
+        assert!(more.is_empty() && !agents.is_busy(), "{more:?}");
+    };
+    case(&[], false, &[&[gone.clone()]]);
+    // While it is being started it may or may not have been reported to run.
+    case(&[start(1)], false, &[&[gone.clone()], &[started(1), gone.clone()]]);
+    case(&[start(1)], true, &[&[gone.clone()]]);
+    // Suspended.
+    case(&[start(1), preempt(1)], true, &[&[gone.clone()]]);
+}
+
+#[test]
+fn a_job_that_is_done_cannot_be_withdrawn() {
+    let mut agents = agents("true", &mark("done"));
+    agents.apply(&[start(1)]);
+    until(&mut agents, false);
+    agents.canceller().withdraw(JOB);
+    agents.canceller().withdraw(JobId(7));
+    let now = agents.wait(Time::ZERO);
+    let mut events = Vec::new();
+    agents.advance(now, &mut events);
+    assert_eq!((events, agents.report().next().unwrap().outcome), (vec![], Outcome::Finished));
 }

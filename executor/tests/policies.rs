@@ -5,7 +5,7 @@ mod common;
 use common::{Dice, Make, execute, execute_on, shell};
 use executor::{Agents, End, JobReport, Options, Outcome, Output, Task};
 use policies::catalog::POLICIES;
-use policies::{Event, Fleet, JobSpec, Span, TenantId, Time};
+use policies::{Event, Fleet, JobId, JobSpec, Span, TenantId, Time};
 use std::cell::Cell;
 use traces::runlog::StepView;
 
@@ -34,6 +34,26 @@ fn every_policy_runs_real_processes_to_their_ends() {
         let ran = execute(Make::Named(entry.name), &Fleet::uniform(2, 2), mixed(i as u64), Output::Null);
         assert_eq!((&ran.end, ran.tracker.done), (&End::Quiet, 40), "{}", entry.name);
         assert!(ran.reports.iter().all(|report| report.outcome != Outcome::Unfinished), "{}: {:?}", entry.name, ran.reports);
+    }
+}
+
+#[test]
+fn every_policy_goes_on_when_owners_withdraw_their_jobs() {
+    for (i, entry) in POLICIES.iter().enumerate() {
+        let mut agents = Agents::new(&Fleet::uniform(2, 2), Options::default()).unwrap();
+        let (canceller, mut dice) = (agents.canceller(), Dice(i as u64));
+        // Waiting, being started, running, suspended, done, or not submitted yet: whatever it is by then.
+        let mut each = |_: StepView<'_>| {
+            if dice.below(6) == 0 {
+                canceller.withdraw(JobId(dice.below(40) as u32));
+            }
+        };
+        let make = Make::Named(entry.name);
+        let ran = execute_on(&mut agents, make, &Fleet::uniform(2, 2), mixed(i as u64), None, &mut each);
+        let withdrawn = ran.reports.iter().filter(|report| report.outcome == Outcome::Withdrawn).count() as u64;
+        assert_eq!((&ran.end, ran.tracker.withdrawn), (&End::Quiet, withdrawn), "{}", entry.name);
+        assert_eq!(ran.tracker.done + withdrawn, 40, "{}: {:?}", entry.name, ran.reports);
+        assert!(withdrawn > 0, "{}: nothing was tested", entry.name);
     }
 }
 

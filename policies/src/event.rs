@@ -51,6 +51,12 @@ pub enum Event {
         /// Its node, or the way to it, broke: no fault of its own, and none of its attempts is used up.
         lost: bool,
     },
+    /// Its owner does not want the job any more: a service needs one replica fewer, or a user cancelled it. Waiting or running, it
+    /// holds nothing from here on and never will again; whatever was ordered for it is void.
+    Withdrawn {
+        /// The job.
+        job: JobId,
+    },
     /// A node is open for attempts, or not: it is down, or to be emptied. What is on it when it goes down is reported as
     /// [`Failed`](Event::Failed) beside this.
     Node {
@@ -82,7 +88,8 @@ impl Event {
             | Event::Started { job, .. }
             | Event::Stopped { job, .. }
             | Event::Finished { job, .. }
-            | Event::Failed { job, .. } => Some(job),
+            | Event::Failed { job, .. }
+            | Event::Withdrawn { job } => Some(job),
             Event::Node { .. } => None,
         }
     }

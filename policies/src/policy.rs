@@ -13,7 +13,7 @@ use crate::view::View;
 /// seeded with, no I/O. It must never hang: a decision that launches nothing is a decision.
 pub trait Policy: Send {
     /// Bookkeeping: an event took effect. `view` shows the state after it. A job that the event ended can be looked up for the
-    /// last time here. What nodes do shows in [`View::capacity`]: a policy that plans with that need not follow their events.
+    /// last time here; one that was [withdrawn](Event::Withdrawn) may have been waiting. What nodes do shows in [`View::capacity`]: a policy that plans with that need not follow their events.
     fn observe(&mut self, view: &View, event: &Event) {
         let _ = (view, event);
     }

@@ -46,11 +46,14 @@ impl<K: Ord + Copy> ClassQueue<K> {
         self.len == 0
     }
 
-    /// Enqueues a job that an event made pending; `key` says where. Other events are ignored.
+    /// Enqueues a job that an event made pending; `key` says where. One that was withdrawn is taken out. Other events are ignored.
     pub fn observe(&mut self, view: &View, event: &Event, key: impl Fn(&Job) -> K) {
         if let Some(job) = made_pending(view, event) {
             let entry = view.job(job);
             self.push(entry.class, key(entry), job);
+        } else if let Event::Withdrawn { job } = *event {
+            let entry = view.job(job);
+            self.remove(entry.class, key(entry), job);
         }
     }
 
@@ -70,9 +73,9 @@ impl<K: Ord + Copy> ClassQueue<K> {
         }
     }
 
-    /// Takes a job out.
+    /// Takes a job out, if it is in.
     pub fn remove(&mut self, class: ClassId, key: K, job: JobId) {
-        let entry = &mut self.classes[class.index()];
+        let Some(entry) = self.classes.get_mut(class.index()) else { return };
         self.len -= usize::from(entry.jobs.remove(&(key, job)));
         if self.heads.remove(&(key, job, class)) {
             self.heads.extend(entry.jobs.first().map(|&(key, job)| (key, job, class)));

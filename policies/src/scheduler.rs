@@ -7,9 +7,11 @@ use crate::fleet::Fleet;
 use crate::ids::{Attempt, JobId, NodeId};
 use crate::idtable::IdTable;
 use crate::job::{Job, JobSpec, Phase};
+use crate::ledger::Ledger;
 use crate::placement::Placement;
 use crate::plan::{Plan, start_if_vacant};
 use crate::policy::Policy;
+use crate::tier::Tiers;
 use crate::time::{Span, Time};
 use crate::view::View;
 
@@ -74,6 +76,13 @@ impl Scheduler {
         }
     }
 
+    /// The same scheduler, which keeps books of what it owes each tier and of what becomes of every accelerator. Without tiers
+    /// it keeps none.
+    pub fn with_tiers(mut self, tiers: &Tiers) -> Scheduler {
+        self.view.ledger = (!tiers.is_empty()).then(|| Box::new(Ledger::new(self.view.fleet(), tiers)));
+        self
+    }
+
     /// What the scheduler knows.
     pub fn view(&self) -> &View {
         &self.view
@@ -87,12 +96,16 @@ impl Scheduler {
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
+        if let Some(ledger) = &mut self.view.ledger {
+            ledger.handle(now, event);
+        }
         let effect = match *event {
             Event::Submit { job, ref spec } => self.submit(job, spec),
             Event::Started { job, attempt } => self.started(job, attempt),
             Event::Stopped { job, attempt, progress } => self.stopped(job, attempt, progress),
             Event::Finished { job, attempt } => self.finished(job, attempt),
             Event::Failed { job, attempt, progress, lost } => self.failed(job, attempt, progress, lost),
+            Event::Withdrawn { job } => self.withdrawn(job),
             Event::Node { node, state } => self.node(node, state),
         };
         if effect == Effect::Stale {
@@ -126,6 +139,9 @@ impl Scheduler {
             self.wakeup = self.policy.next_wakeup(&self.view);
             self.stirred = false;
         }
+        if let Some(ledger) = &mut self.view.ledger {
+            ledger.decided(now, &self.orders, &self.view.notes);
+        }
         Decision { orders: &self.orders, notes: &self.view.notes }
     }
 
@@ -149,6 +165,7 @@ impl Scheduler {
     /// # Errors
     /// The first broken invariant, in words.
     pub fn check(&self) -> Result<(), String> {
+        self.view.ledger.as_ref().map_or(Ok(()), |ledger| ledger.check())?;
         crate::check::check(&self.view)
     }
 
@@ -255,6 +272,34 @@ impl Scheduler {
         }
         pending.insert(job.0);
         Effect::Waiting
+    }
+
+    /// Whatever the job holds or was promised is free.
+    #[cold]
+    fn withdrawn(&mut self, job: JobId) -> Effect {
+        let View { jobs, capacity, pending, assigned, .. } = &mut self.view;
+        let Some(entry) = jobs.get_mut(job) else { return Effect::Stale };
+        match entry.phase {
+            Phase::Done => return Effect::Stale,
+            Phase::Pending => {
+                pending.remove(job.0);
+                entry.phase = Phase::Done;
+            }
+            Phase::Assigned => {
+                assigned.remove(job.0);
+                capacity.give(&entry.allocation, entry.spec.demand.milli);
+                entry.allocation.clear();
+                entry.phase = Phase::Done;
+            }
+            Phase::Starting | Phase::Running | Phase::Stopping => {
+                let attempt = entry.attempt;
+                // It was to go on elsewhere: it will not.
+                let next = std::mem::take(&mut entry.next);
+                capacity.give(&next, entry.spec.demand.milli);
+                return self.leave(job, attempt, |entry| entry.phase = Phase::Done);
+            }
+        }
+        Effect::Over
     }
 
     #[cold]

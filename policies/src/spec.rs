@@ -16,7 +16,7 @@ pub struct Entry {
 }
 
 /// One parameter of an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Its key.
     pub key: &'static str,
@@ -81,6 +81,7 @@ pub struct Spec {
     kind: &'static str,
     name: &'static str,
     values: Vec<(&'static str, String)>,
+    parameters: &'static [Parameter],
 }
 
 impl Spec {
@@ -115,12 +116,19 @@ impl Spec {
             })?;
             values[position].1 = value.trim().into();
         }
-        Ok(Spec { kind, name: entry.name, values })
+        Ok(Spec { kind, name: entry.name, values, parameters: entry.parameters })
     }
 
     /// The entry's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The name with those parameters that differ from their defaults: for people, who know the rest or can look it up.
+    pub fn short(&self) -> String {
+        let set = self.values.iter().zip(self.parameters).filter(|((_, value), parameter)| value != parameter.default);
+        let set: Vec<String> = set.map(|((key, value), _)| format!("{key}={value}")).collect();
+        if set.is_empty() { self.name.into() } else { format!("{}({})", self.name, set.join(", ")) }
     }
 
     /// The value of parameter `key`.
@@ -184,6 +192,8 @@ mod tests {
     fn reads_names_and_fills_in_defaults() {
         let spec = Spec::parse(" rich( on = true ) ", "policy", LIST).unwrap();
         assert_eq!(spec.to_string(), "rich(n=3, on=true)");
+        assert_eq!(spec.short(), "rich(on=true)");
+        assert_eq!(Spec::parse("rich(n=3)", "policy", LIST).unwrap().short(), "rich");
         assert_eq!(spec.get::<u32>("n", "a number"), Ok(3));
         assert_eq!(Spec::parse("plain", "policy", LIST).unwrap().to_string(), "plain");
     }

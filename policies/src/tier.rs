@@ -57,6 +57,12 @@ impl Tiers {
         Tiers(Vec::new())
     }
 
+    /// One tier without a guarantee, for those who want to know what becomes of accelerators and owe nobody anything.
+    pub fn best_effort() -> Tiers {
+        let name = "all".into();
+        Tiers(vec![Tier { name, guarantee: 0, window: HOUR, preempt: 0, give_back: 0, price_milli: 0 }])
+    }
+
     /// Whether there are no tiers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,7 +7,7 @@ use crate::ids::{ClassId, JobId};
 use crate::idset::IdSet;
 use crate::idtable::IdTable;
 use crate::job::{Demand, Job, Phase};
-
+use crate::ledger::Ledger;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub struct View {
     /// Jobs that were told to stop and still hold accelerators.
     pub(crate) stopping: u32,
     pub(crate) notes: Vec<Note>,
+    /// Where there are tiers.
+    pub(crate) ledger: Option<Box<Ledger>>,
     classes: Vec<Demand>,
     class_of: BTreeMap<Demand, ClassId>,
     plain_class_of: Vec<Option<ClassId>>,
@@ -43,6 +45,7 @@ impl View {
             assigned: IdSet::new(),
             stopping: 0,
             notes: Vec::new(),
+            ledger: None,
             classes: Vec::new(),
             class_of: BTreeMap::new(),
             plain_class_of: vec![None; PLAIN_CLASSES],
@@ -65,6 +68,13 @@ impl View {
     #[inline]
     pub fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    /// The books of what is owed to tiers and of what became of accelerators, where there are tiers. In a decision they stand as
+    /// before it.
+    #[inline]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_deref()
     }
 
     /// A job that is not done.

@@ -328,6 +328,7 @@ fn random_draws_every_waiting_job_equally_often() {
             submit: Time(id.min(1)),
             spec: policies::JobSpec::whole([4, 1, 1, 1, 2, 3][id as usize]),
             work: Span::from_secs(1),
+            patience: None,
         };
         let jobs: Vec<_> = (0..6).map(job).collect();
         let mut world = world::World::new(scheduler, &jobs, world::Ideal);
@@ -339,4 +340,14 @@ fn random_draws_every_waiting_job_equally_often() {
     }
     // 100 expected of each, standard deviation 9.
     assert!(firsts.iter().all(|n| (64..=136).contains(n)), "{firsts:?}");
+}
+
+#[test]
+fn a_job_that_is_withdrawn_leaves_its_place_in_line_and_on_the_floor() {
+    // The head of the line goes, and the next one fits at once.
+    check("fifo", "fleet 4\n0 a 3x100\n1 b 4x10 w9\n2 c 1x10", "a@0 c@10");
+    // It runs, and goes; it had a place that another was still leaving; it was still leaving itself.
+    check("fifo", "fleet 4\n0 a 4x100 w20\n1 b 4x10", "a@0 b@20");
+    check("priority", "fleet 4\nstop 10\n0 a 4x100 p0\n5 b 4x10 p1 w5", "a@0 -a@5 a@15");
+    check("priority", "fleet 4\nstop 10\n0 a 4x100 p0 w8\n5 b 4x10 p1", "a@0 -a@5 b@8");
 }

@@ -114,6 +114,7 @@ fn a_gang_shrinks_for_another_and_grows_again() {
         submit: Time(submit),
         spec: JobSpec { elastic, ..JobSpec::whole(size) },
         work: Span(work),
+        patience: None,
     };
     let scheduler =
         Scheduler::new(Fleet::uniform(1, 8), Box::new(MakeRoom), placement::by_name("best-fit", 0).expect("listed"));
@@ -128,7 +129,7 @@ fn a_gang_shrinks_for_another_and_grows_again() {
             }
             Event::Finished { job, .. } => format!("{}: job {} ends", step.now.0, job.0),
             Event::Submit { job, .. } => format!("{}: job {} comes", step.now.0, job.0),
-            Event::Failed { .. } | Event::Node { .. } => unreachable!("nothing breaks"),
+            Event::Failed { .. } | Event::Withdrawn { .. } | Event::Node { .. } => unreachable!("nothing breaks"),
         }));
     }
     // 20 at full speed, 30 at half speed beside the other, 65 more at full speed.

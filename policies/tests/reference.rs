@@ -20,7 +20,7 @@ fn jobs(seed: u64, exact: bool) -> Vec<Arrival> {
         let estimate = if exact { work } else { work + rng.random_range(0..30) };
         let size = rng.random_range(1..=ACCELERATORS);
         let spec = JobSpec { estimate: Some(Span::from_secs(estimate)), ..JobSpec::whole(size) };
-        Arrival { submit: Time::from_secs(submit), spec, work: Span::from_secs(work) }
+        Arrival { submit: Time::from_secs(submit), spec, work: Span::from_secs(work), patience: None }
     };
     (0..60).map(job).collect()
 }

@@ -6,7 +6,8 @@ use crate::names::Names;
 use crate::series::{LEVELS, Level, Series};
 use crate::summary::Summary;
 use crate::waits::{Shares, Waits};
-use policies::{JobId, Time};
+use policies::ledger::Account;
+use policies::{JobId, Ledger, Time};
 use traces::runlog::{Header, JobMeta, LogReader, Observer, StepView, Tracker, held_milli};
 
 /// What happened in a run: results per job, levels over time, why jobs waited. Made from a log by [`read`](Analysis::read), or
@@ -21,6 +22,7 @@ pub struct Analysis {
     pub tracker: Tracker,
     /// Use and queue over time.
     pub series: Series,
+    ledger: Option<Box<Ledger>>,
     log_digest: String,
     names: Names,
     lives: Lives,
@@ -33,10 +35,12 @@ pub struct Analysis {
 impl Analysis {
     /// Of a run that has yet to begin.
     pub fn new(header: Header) -> Analysis {
+        let ledger = (!header.tiers.is_empty()).then(|| Box::new(Ledger::new(&header.fleet, &header.tiers)));
         Analysis {
-            tracker: Tracker::new(header.fleet.accelerators() * 1000),
+            tracker: Tracker::new(header.fleet.accelerators() * 1000).with_services(&header.services),
             header,
             series: Series::default(),
+            ledger,
             log_digest: String::new(),
             names: Names::default(),
             lives: Lives::default(),
@@ -79,7 +83,12 @@ impl Analysis {
 
     /// The summary of the run so far. `wall_s`: how long it took by the clock on the wall; 0 where nobody measured.
     pub fn summary(&self, wall_s: f64) -> Summary {
-        Summary::of(&self.header, &self.tracker, &self.log_digest, wall_s)
+        Summary::of(&self.header, &self.tracker, self.account().as_ref(), &self.log_digest, wall_s)
+    }
+
+    /// What the books come to so far, if the run kept any.
+    pub fn account(&self) -> Option<Account> {
+        self.ledger.as_ref().map(|ledger| ledger.account())
     }
 
     /// The trace's name for a job, or its number.
@@ -138,6 +147,9 @@ impl Observer for Analysis {
         self.series.advance(step.now, &self.levels);
         self.last = step.now;
         self.tracker.step(step);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.step(step.now, step.events, step.orders, step.notes);
+        }
         let Analysis { lives, levels, waits, shares, .. } = self;
         lives.step(step, |moved| Analysis::moved(levels, waits, shares, &moved));
     }

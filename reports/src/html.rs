@@ -1,9 +1,10 @@
 //! One self-contained page for one or several runs.
 
 use crate::error::ReportError;
-use crate::figures::{Figure, Picture, draw_all, escaped, grouped, human, relabel};
+use crate::figures::{Figure, Picture, draw_all, draw_study, escaped, grouped, human, relabel};
 use crate::output::write_whole;
-use crate::summary::Summary;
+use crate::summary::{Summary, labels};
+use crate::summary_table::{service_rows, summary_csv, summary_json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use traces::runlog::World;
@@ -60,23 +61,81 @@ pub fn write_report(folder: &Path, runs: &[Picture], command: &str) -> Result<Pa
     Ok(path)
 }
 
-fn page(runs: &[Picture], figures: &[Figure], command: &str) -> String {
+/// Writes `report.html`, `study.svg`, `summary.json` and `summary.csv` of runs that differ in variant, swept value or policy into
+/// `folder`, which exists.
+///
+/// # Errors
+/// As [`write_report`].
+pub fn write_study(folder: &Path, runs: &[Summary], question: &str, command: &str) -> Result<PathBuf, ReportError> {
+    let whole = |name: &str, text: &str| write_whole(&folder.join(name), |out| out.write_all(text.as_bytes()));
+    let figure = draw_study(runs)?;
+    if let Some(figure) = &figure {
+        whole("study.svg", &figure.svg)?;
+    }
+    whole("summary.json", &summary_json(runs))?;
+    whole("summary.csv", &summary_csv(runs))?;
+    let borrowed: Vec<&Summary> = runs.iter().collect();
+    let names = labels(&borrowed);
+    let mut html = head(runs.first().map_or("", |run| run.scenario.as_str()));
+    let _ = writeln!(html, "<p>{}</p>", escaped(question));
+    if let Some(figure) = &figure {
+        section(&mut html, figure);
+    }
+    html.push_str("<h2>Results</h2>\n");
+    html.push_str(&results(runs.iter().zip(names.iter().map(String::as_str))));
+    let rows = service_rows(runs, &names);
+    if !rows.is_empty() {
+        html.push_str("<h2>Service levels</h2>\n");
+        html.push_str(&table(&rows));
+    }
+    html.push_str("<h2>What was run</h2>\n");
+    html.push_str(&provenance(runs.iter().zip(names.iter().map(String::as_str))));
+    let _ = writeln!(html, "<h2>Reproduce</h2>\n<pre>{}</pre>\n</body></html>", escaped(command));
+    whole("report.html", &html)?;
+    Ok(folder.join("report.html"))
+}
+
+fn table(rows: &[Vec<String>]) -> String {
+    let mut html = String::from("<div class=\"wide\"><table>");
+    for (i, row) in rows.iter().enumerate() {
+        let cell = if i == 0 { "th" } else { "td" };
+        let cells: String = row.iter().map(|text| format!("<{cell}>{}</{cell}>", escaped(text))).collect();
+        let _ =
+            writeln!(html, "{}<tr>{cells}</tr>{}", if i == 0 { "<thead>" } else { "" }, if i == 0 { "</thead>" } else { "" });
+    }
+    html + "</table></div>\n"
+}
+
+fn head(title: &str) -> String {
     let mut html = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    let scenario = runs.first().map_or("", |run| run.summary.scenario.as_str());
-    let _ =
-        write!(html, "<meta name=\"viewport\" content=\"width=device-width\"><title>{} - Orrery</title>", escaped(scenario));
-    let _ = write!(html, "<style>{STYLE}</style></head><body>\n<h1>{}</h1>\n", escaped(scenario));
+    let _ = write!(html, "<meta name=\"viewport\" content=\"width=device-width\"><title>{} - Orrery</title>", escaped(title));
+    let _ = write!(html, "<style>{STYLE}</style></head><body>\n<h1>{}</h1>\n", escaped(title));
+    html
+}
+
+fn section(html: &mut String, figure: &Figure) {
+    let _ = write!(html, "<h2>{}</h2>\n<figure>\n{}\n", figure.title, figure.svg);
+    let _ = writeln!(html, "<figcaption>{}</figcaption></figure>", escaped(&figure.caption));
+}
+
+fn page(runs: &[Picture], figures: &[Figure], command: &str) -> String {
+    let mut html = head(runs.first().map_or("", |run| run.summary.scenario.as_str()));
+    let named = || runs.iter().map(|run| (&run.summary, run.label()));
     if let Some(run) = runs.first() {
         let _ = writeln!(html, "<p>{}</p>", escaped(&introduction(&run.summary, runs.len())));
     }
     html.push_str("<h2>Results</h2>\n");
-    html.push_str(&results(runs));
+    html.push_str(&results(named()));
+    let (summaries, names): (Vec<Summary>, Vec<String>) = named().map(|(s, name)| (s.clone(), name.to_owned())).unzip();
+    let rows = service_rows(&summaries, &names);
+    if !rows.is_empty() {
+        html.push_str(&table(&rows));
+    }
     for figure in figures {
-        let _ = write!(html, "<h2>{}</h2>\n<figure>\n{}\n", figure.title, figure.svg);
-        let _ = writeln!(html, "<figcaption>{}</figcaption></figure>", escaped(&figure.caption));
+        section(&mut html, figure);
     }
     html.push_str("<h2>What was run</h2>\n");
-    html.push_str(&provenance(runs));
+    html.push_str(&provenance(named()));
     let _ = writeln!(html, "<h2>Reproduce</h2>\n<pre>{}</pre>", escaped(command));
     html.push_str("</body></html>\n");
     html
@@ -98,18 +157,18 @@ fn introduction(s: &Summary, runs: usize) -> String {
     )
 }
 
-fn results(runs: &[Picture]) -> String {
-    let zero = |column: &Column| runs.iter().all(|run| matches!((column.2)(&run.summary).as_str(), "0" | "-"));
+fn results<'a>(runs: impl Iterator<Item = (&'a Summary, &'a str)> + Clone) -> String {
+    let zero = |column: &Column| runs.clone().all(|(run, _)| matches!((column.2)(run).as_str(), "0" | "-"));
     let columns: Vec<Column> = COLUMNS.into_iter().filter(|column| column.0 == "jobs" || !zero(column)).collect();
     let mut html = String::from("<div class=\"wide\"><table><thead><tr><th>policy</th>");
     for (name, meaning, _) in &columns {
         let _ = write!(html, "<th title=\"{meaning}\">{name}</th>");
     }
     html.push_str("</tr></thead><tbody>\n");
-    for run in runs {
-        let _ = write!(html, "<tr><td>{}</td>", escaped(run.label()));
+    for (run, name) in runs {
+        let _ = write!(html, "<tr><td>{}</td>", escaped(name));
         for (_, _, cell) in &columns {
-            let _ = write!(html, "<td>{}</td>", cell(&run.summary));
+            let _ = write!(html, "<td>{}</td>", cell(run));
         }
         html.push_str("</tr>\n");
     }
@@ -124,8 +183,9 @@ fn results(runs: &[Picture]) -> String {
 }
 
 /// What makes each row citable.
-fn provenance(runs: &[Picture]) -> String {
-    let parts: [(&str, fn(&Summary) -> String); 7] = [
+fn provenance<'a>(runs: impl Iterator<Item = (&'a Summary, &'a str)>) -> String {
+    let parts: [(&str, fn(&Summary) -> String); 8] = [
+        ("policy", |s| s.policy.clone()),
         ("placement", |s| s.placement.clone()),
         ("estimates", |s| s.estimates.clone()),
         ("costs", |s| s.costs.clone()),
@@ -134,13 +194,13 @@ fn provenance(runs: &[Picture]) -> String {
         ("log digest", |s| s.log_digest.clone()),
         ("wall time", |s| if s.wall_s > 0.0 { human(s.wall_s) } else { "-".into() }),
     ];
-    let mut html = String::from("<div class=\"wide\"><table><thead><tr><th>policy</th>");
+    let mut html = String::from("<div class=\"wide\"><table><thead><tr><th>run</th>");
     parts.iter().for_each(|(name, _)| html.push_str(&format!("<th>{name}</th>")));
     html.push_str("</tr></thead><tbody>\n");
-    for run in runs {
-        let _ = write!(html, "<tr><td>{}</td>", escaped(&run.summary.policy));
+    for (run, label) in runs {
+        let _ = write!(html, "<tr><td>{}</td>", escaped(label));
         for (name, cell) in &parts {
-            let text = escaped(&cell(&run.summary));
+            let text = escaped(&cell(run));
             let _ = if name.ends_with("digest") {
                 write!(html, "<td><code>{text}</code></td>")
             } else {

@@ -11,9 +11,10 @@ use traces::runlog::{Header, JobRecord, Tracker};
 const COLUMNS: &str =
     "job_id,submit_s,start_s,end_s,wait_s,accelerators,preemptions,tenant,attempts,failures,executed_s,outcome";
 
-/// How a job ended in a run: `finished`, `failed` (it used up its attempts) or `unfinished`.
+/// How a job ended in a run: `finished`, `failed` (it used up its attempts), `withdrawn` (by its owner) or `unfinished`.
 pub(crate) fn outcome(row: &JobRecord) -> &'static str {
     match (row.is_done(), row.is_failed()) {
+        (false, _) if row.is_withdrawn() => "withdrawn",
         (false, _) => "unfinished",
         (true, true) => "failed",
         (true, false) => "finished",
@@ -29,7 +30,7 @@ pub(crate) fn tenant_name(header: &Header, tenant: u32) -> String {
 ///
 /// Columns: `job_id` (from `name`), `submit_s`, `start_s` (first start of work), `end_s`, `wait_s` (not running between
 /// submission and end), `accelerators`, `preemptions`, `tenant`, `attempts`, `failures`, `executed_s`, `outcome` (`finished`,
-/// `failed`, `unfinished`). Times are seconds from the run's beginning, as the shortest exact decimals; what did not happen is
+/// `failed`, `withdrawn`, `unfinished`; who was withdrawn has an end, but no wait). Times are seconds from the run's beginning, as the shortest exact decimals; what did not happen is
 /// left empty.
 ///
 /// # Errors
@@ -59,6 +60,8 @@ fn write_row(out: &mut dyn Write, name: &str, row: &JobRecord, tenant: &str) -> 
     }
     if row.is_done() {
         write!(out, ",{},{}", Seconds::from(row.end()), Seconds::from(row.wait()))?;
+    } else if row.is_withdrawn() {
+        write!(out, ",{},", Seconds::from(row.end()))?;
     } else {
         write!(out, ",,")?;
     }

@@ -32,6 +32,8 @@ pub(crate) enum Cause {
     Failed,
     /// It broke with its node.
     Lost,
+    /// Its owner does not want it any more.
+    Withdrawn,
 }
 
 /// One job.
@@ -133,6 +135,7 @@ impl Lives {
             Event::Stopped { job, attempt, .. } => (job, attempt, Cause::Stopped),
             Event::Finished { job, attempt } => (job, attempt, Cause::Finished),
             Event::Failed { job, attempt, lost, .. } => (job, attempt, if lost { Cause::Lost } else { Cause::Failed }),
+            Event::Withdrawn { job } => return self.withdrawn(now, job, on),
             Event::Node { .. } => return,
         };
         let row = &mut self.rows[job.index()];
@@ -150,6 +153,16 @@ impl Lives {
         };
         row.since = now;
         on(Move { now, job, was, to: row.phase, cause, waiting: row.waiting, allocation: None });
+    }
+
+    fn withdrawn<'a>(&mut self, now: Time, job: JobId, on: &mut impl FnMut(Move<'a>)) {
+        let row = &mut self.rows[job.index()];
+        if row.phase == Phase::Done {
+            return;
+        }
+        let was = *row;
+        (row.phase, row.since) = (Phase::Done, now);
+        on(Move { now, job, was, to: Phase::Done, cause: Cause::Withdrawn, waiting: row.waiting, allocation: None });
     }
 
     fn note<'a>(&mut self, now: Time, note: &Note, on: &mut impl FnMut(Move<'a>)) {

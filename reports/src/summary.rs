@@ -1,7 +1,10 @@
 //! The figures of a run that people cite, with everything that makes them citable.
 
+use crate::inference::InferenceSummary;
+use crate::service::{Bound, Service};
 use crate::stats::{Samples, jain, ratio};
 use policies::Span;
+use policies::ledger::Account;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use traces::runlog::{Header, JobRecord, Tracker, World};
@@ -48,7 +51,10 @@ pub struct Summary {
     pub done: u64,
     /// Of these, jobs that used up their attempts.
     pub failed: u64,
-    /// Jobs that were submitted and not done when the run ended.
+    /// Jobs that their owners withdrew before they were done: replicas that were not needed any more, and what users cancelled. They
+    /// have no completion time.
+    pub withdrawn: u64,
+    /// Jobs that were submitted and neither done nor withdrawn when the run ended.
     pub unfinished: u64,
     /// Mean time from submission to the end, seconds.
     pub mean_jct_s: Option<f64>,
@@ -89,12 +95,30 @@ pub struct Summary {
     pub orders: u64,
     /// Wall time of the run, seconds.
     pub wall_s: f64,
+    /// Which of the scenario's variants it was, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The field that was swept over values, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept: Option<String>,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_value: Option<String>,
+    /// What became of accelerators and guarantees; absent where nobody kept books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// How well inference services were served; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inference: Vec<InferenceSummary>,
+    /// What no policy can beat, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
 }
 
 impl Summary {
-    /// The summary of a run that `tracker` followed. `log_digest` is what the recorder returned or the log says, `wall_s` how long
+    /// The summary of a run that `tracker` followed and whose books come to `account`. `log_digest` is what the recorder returned or the log says, `wall_s` how long
     /// the run took by the clock on the wall (0 where nobody measured).
-    pub fn of(header: &Header, tracker: &Tracker, log_digest: &str, wall_s: f64) -> Summary {
+    pub fn of(header: &Header, tracker: &Tracker, account: Option<&Account>, log_digest: &str, wall_s: f64) -> Summary {
         let done = || tracker.jobs().iter().filter(|row| row.is_done());
         let jct = Samples::new(done().map(|row| row.jct().0).collect());
         let wait = Samples::new(done().map(|row| row.wait().0).collect());
@@ -117,7 +141,8 @@ impl Summary {
             jobs: tracker.jobs().len() as u64,
             done: tracker.done,
             failed: done().filter(|row| row.is_failed()).count() as u64,
-            unfinished: tracker.jobs().len() as u64 - tracker.done,
+            withdrawn: tracker.withdrawn,
+            unfinished: tracker.jobs().len() as u64 - tracker.done - tracker.withdrawn,
             mean_jct_s: jct.mean_s(),
             p50_jct_s: jct.quantile_s(500),
             p90_jct_s: jct.quantile_s(900),
@@ -137,6 +162,12 @@ impl Summary {
             decisions: tracker.steps,
             orders: tracker.orders,
             wall_s,
+            variant: None,
+            swept: None,
+            swept_value: None,
+            service: account.map(Service::of),
+            inference: InferenceSummary::of(tracker),
+            bound: None,
         }
     }
 }
@@ -161,9 +192,11 @@ fn fairness(jobs: &[JobRecord]) -> (u64, Option<f64>) {
     (by_tenant.len() as u64, jain(&speeds))
 }
 
-/// A short name for each of several runs: the policy, and whatever else it takes to tell them apart.
+/// A short name for each of several runs: the policy, with the parameters that are not at their defaults, and whatever else it takes to tell them apart.
 pub fn labels(runs: &[&Summary]) -> Vec<String> {
-    let parts: [fn(&Summary) -> String; 6] = [
+    let parts: [fn(&Summary) -> String; 8] = [
+        |s| s.variant.clone().unwrap_or_default(),
+        |s| format!("{} {}", s.swept.as_deref().unwrap_or_default(), s.swept_value.as_deref().unwrap_or_default()),
         |s| s.placement.clone(),
         |s| s.estimates.clone(),
         |s| format!("costs {}", s.costs),
@@ -171,7 +204,7 @@ pub fn labels(runs: &[&Summary]) -> Vec<String> {
         |s| format!("{} accelerators", s.accelerators),
         |s| format!("seed {}", s.seed),
     ];
-    let mut labels: Vec<String> = runs.iter().map(|s| s.policy.clone()).collect();
+    let mut labels: Vec<String> = runs.iter().map(|s| policies::catalog::short_name(&s.policy)).collect();
     for part in parts {
         let ambiguous =
             |i: usize| labels.iter().enumerate().any(|(j, l)| j != i && *l == labels[i] && part(runs[i]) != part(runs[j]));

@@ -13,7 +13,7 @@ fn summary() -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::pool(4);
     let (tracker, digest, _) = setup.run(folder.path(), &ROWS);
-    Summary::of(&setup.header(), &tracker, &digest, 0.25)
+    Summary::of(&setup.header(), &tracker, None, &digest, 0.25)
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_run_that_was_cut_off_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup { until: Some(Time::from_secs(5)), ..Setup::pool(4) };
     let (tracker, digest, _) = setup.run(folder.path(), &ROWS);
-    let s = Summary::of(&setup.header(), &tracker, &digest, 0.0);
+    let s = Summary::of(&setup.header(), &tracker, None, &digest, 0.0);
     assert_eq!((s.jobs, s.done, s.unfinished), (3, 0, 3));
     assert_eq!((s.mean_jct_s, s.p50_wait_s, s.mean_bounded_slowdown, s.fairness_jain), (None, None, None, None));
     assert!(summary_json(std::slice::from_ref(&s)).contains("\"mean_jct_s\": null"));
@@ -101,6 +101,6 @@ fn jobs_that_use_up_their_attempts_failed() {
     let crashes = Some(Crashes { mean: Span::from_secs(10), seed: 3 });
     let setup = Setup { crashes, ..Setup::pool(4) };
     let (tracker, digest, _) = setup.run(folder.path(), &[(0, 1_000_000, 1, 1), (0, 1, 1, 1)]);
-    let s = Summary::of(&setup.header(), &tracker, &digest, 0.0);
+    let s = Summary::of(&setup.header(), &tracker, None, &digest, 0.0);
     assert_eq!((s.done, s.failed, s.failures), (2, 1, 3));
 }

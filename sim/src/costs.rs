@@ -1,7 +1,9 @@
 //! What starting and stopping costs.
 
+use crate::mechanism::{Mechanism, PresetError, preset_names};
 use policies::Span;
 use serde::Serialize;
+use std::path::Path;
 use thiserror::Error;
 
 /// Times that a world adds to the bare work. Presets of peers reproduce their published results; see [`COSTS`].
@@ -90,12 +92,72 @@ pub const COSTS: &[(Costs, &str)] = &[
     ),
 ];
 
-/// There is no such preset.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("unknown costs `{name}`; valid names: {valid}")]
-pub struct CostsError {
-    name: String,
-    valid: String,
+/// There are no such costs.
+#[derive(Debug, Error)]
+pub enum CostsError {
+    /// No preset has that name.
+    #[error("unknown costs `{name}`; valid names: {valid}; or give the path of a mechanism's .toml file")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        valid: String,
+    },
+    /// A mechanism cannot be had.
+    #[error(transparent)]
+    Mechanism(#[from] PresetError),
+}
+
+/// What starting, stopping, saving and moving costs: fixed times, or a mechanism whose transfers contend for links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CostModel {
+    /// The same whatever else goes on.
+    Fixed(Costs),
+    /// As states, sizes and places have it.
+    Mechanism(Box<Mechanism>),
+}
+
+impl Default for CostModel {
+    fn default() -> CostModel {
+        CostModel::Fixed(ZERO)
+    }
+}
+
+impl From<Costs> for CostModel {
+    fn from(costs: Costs) -> CostModel {
+        CostModel::Fixed(costs)
+    }
+}
+
+impl CostModel {
+    /// A preset's name, or the path of a mechanism's `.toml` file, relative to `folder`. Names of both kinds mean fixed times.
+    ///
+    /// # Errors
+    /// An unknown name, with the valid ones; a file that is no mechanism, with line and field.
+    pub fn by_name(name: &str, folder: &Path) -> Result<CostModel, CostsError> {
+        if name.ends_with(".toml") {
+            return Ok(CostModel::Mechanism(Box::new(Mechanism::load(&folder.join(name))?)));
+        }
+        if preset_names().any(|known| known == name) && COSTS.iter().all(|(costs, _)| costs.name != name) {
+            return Ok(CostModel::Mechanism(Box::new(Mechanism::by_name(name)?)));
+        }
+        Costs::by_name(name).map(CostModel::Fixed)
+    }
+
+    /// Its name, as it stands in results.
+    pub fn name(&self) -> &str {
+        match self {
+            CostModel::Fixed(costs) => costs.name,
+            CostModel::Mechanism(mechanism) => &mechanism.name,
+        }
+    }
+
+    /// Name and description of every preset.
+    pub fn presets() -> Vec<(String, String)> {
+        let fixed = COSTS.iter().map(|(costs, about)| (costs.name.to_owned(), (*about).to_owned()));
+        let mechanisms = preset_names().filter(|name| COSTS.iter().all(|(costs, _)| costs.name != *name));
+        fixed.chain(mechanisms.filter_map(|name| Mechanism::by_name(name).ok()).map(|m| (m.name, m.about))).collect()
+    }
 }
 
 impl Costs {
@@ -105,9 +167,9 @@ impl Costs {
     /// An unknown name, with the valid ones.
     pub fn by_name(name: &str) -> Result<Costs, CostsError> {
         let found = COSTS.iter().map(|&(costs, _)| costs).find(|costs| costs.name == name);
-        found.ok_or_else(|| CostsError {
+        found.ok_or_else(|| CostsError::Unknown {
             name: name.into(),
-            valid: COSTS.iter().map(|(costs, _)| costs.name).collect::<Vec<_>>().join(", "),
+            valid: CostModel::presets().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
         })
     }
 

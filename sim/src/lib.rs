@@ -6,11 +6,13 @@ mod costs;
 mod driver;
 mod events;
 pub mod mechanism;
+mod network;
 mod recovery;
 mod world;
 
-pub use costs::{COSTS, Costs, CostsError};
+pub use costs::{COSTS, CostModel, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
+pub use network::Cut;
 pub use recovery::Recovery;
-pub use world::{Arrival, Crashes, World};
+pub use world::{Arrival, Crashes, ENDLESS, Switched, World};

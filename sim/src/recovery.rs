@@ -1,6 +1,7 @@
 //! What a job keeps when its node breaks.
 
 use policies::Span;
+use policies::elastic::work_in;
 
 /// What of an attempt's work survives the loss of its node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,15 @@ impl Recovery {
             Recovery::LastStop => Span::ZERO,
             Recovery::Periodic(every) => Span(ran.0 - ran.0 % every.0.max(1)),
             Recovery::JustInTime(lost) => ran.saturating_sub(lost),
+        }
+    }
+
+    /// How much is kept of work that was done at this speed, in ten-thousandths, since the last stop.
+    pub(crate) fn kept_work(&self, work: Span, speed: u32) -> Span {
+        match *self {
+            Recovery::LastStop => Span::ZERO,
+            Recovery::Periodic(every) => Span(work.0 - work.0 % work_in(every, speed).0.max(1)),
+            Recovery::JustInTime(lost) => work.saturating_sub(work_in(lost, speed)),
         }
     }
 }

@@ -1,12 +1,22 @@
 //! The truth: how long jobs really run, and what orders really do.
 
+mod carried;
+mod switching;
+
+pub use switching::Switched;
+
 use crate::costs::Costs;
 use crate::events::EventQueue;
+use crate::mechanism::Mechanism;
 use crate::recovery::Recovery;
 use policies::elastic::{time_for, work_in};
-use policies::{Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeState, Order, Span, Time};
+use policies::{
+    Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, NodeState, Order, Span, Time,
+};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use switching::Switching;
 use traces::faults::Change;
+use traces::scenario::NetworkSpec;
 
 /// A job on its way into the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +25,12 @@ pub struct Arrival {
     pub submit: Time,
     /// What the scheduler is told.
     pub spec: JobSpec,
-    /// The truth: how long it runs when it holds all it asks for.
+    /// The truth: how long it runs when it holds all it asks for; [`ENDLESS`] for ever.
     pub duration: Span,
 }
+
+/// The [duration](Arrival::duration) of jobs that go on until they are withdrawn.
+pub const ENDLESS: Span = Span::MAX;
 
 /// Attempts that end badly, at a constant rate while they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +57,16 @@ enum State {
     Running,
     /// Works on until it is stopped.
     Stopping,
+    /// Stands still while it is saved.
+    Saving,
     Done,
+}
+
+impl State {
+    /// Whether an attempt has accelerators.
+    fn holds(self) -> bool {
+        matches!(self, State::Starting | State::Running | State::Stopping | State::Saving)
+    }
 }
 
 // One cache line.
@@ -96,6 +118,17 @@ enum Happening {
     Stop,
     /// It was sent to a node that is down.
     Lose,
+    // Only under a mechanism:
+    /// All workers stand still, to be stopped.
+    Barrier,
+    /// It was read.
+    Dumped,
+    /// All workers stand still, for a periodic checkpoint.
+    Checkpoint,
+    /// It was read and goes on.
+    Resume,
+    /// The changes of an upload were found; the attempt is the upload's number.
+    Scanned,
 }
 
 /// The simulated accelerators and the jobs on them.
@@ -111,6 +144,9 @@ pub struct World {
     live: u32,
     recovery: Recovery,
     breaks: Option<Breaks>,
+    switching: Option<Box<Switching>>,
+    /// When jobs are withdrawn, the last first.
+    withdrawals: Vec<(Time, JobId)>,
 }
 
 /// Nodes that break, where any do.
@@ -136,7 +172,28 @@ impl World {
             live: 0,
             recovery: Recovery::LastStop,
             breaks: None,
+            switching: None,
+            withdrawals: Vec::new(),
         }
+    }
+
+    /// The same world, in which starts, stops, moves and checkpoints take what `mechanism` says, over the links of `network`.
+    /// `jobs`: name and accelerators of each job in order of submission; which state a job has to carry is drawn by its name
+    /// ([`Mechanism::states`]). The costs that the world was made with should be none.
+    pub fn with_mechanism<'a>(
+        mut self,
+        fleet: &Fleet,
+        mechanism: &Mechanism,
+        network: &NetworkSpec,
+        jobs: impl Iterator<Item = (&'a str, u32)>,
+    ) -> World {
+        self.switching = Some(Box::new(Switching::new(fleet, Some(mechanism), network, jobs)));
+        self
+    }
+
+    /// What the mechanism did so far, where there is one.
+    pub fn switched(&self) -> Option<Switched> {
+        self.switching.as_ref().map(|switching| switching.switched)
     }
 
     /// The same world, in which nodes change as `changes` (sorted) say.
@@ -147,6 +204,13 @@ impl World {
         self
     }
 
+    /// The same world, in which jobs are withdrawn at these times (sorted) if they are not done by then.
+    pub fn with_withdrawals(self, mut withdrawals: Vec<(Time, JobId)>) -> World {
+        debug_assert!(withdrawals.is_sorted());
+        withdrawals.reverse();
+        World { withdrawals, ..self }
+    }
+
     /// The same world, in which so much of an attempt's work survives its end by a crash or with its node.
     pub fn with_recovery(self, recovery: Recovery) -> World {
         World { recovery, ..self }
@@ -155,12 +219,24 @@ impl World {
     /// When something happens next by itself.
     #[inline]
     pub fn next_time(&self) -> Option<Time> {
+        // Without jobs all that is left are the ends of attempts that were stopped before.
+        if self.live == 0 {
+            return None;
+        }
         let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        let happening = match &self.switching {
+            None => happening,
+            Some(switching) => happening.into_iter().chain(switching.network.next_time()).min(),
+        };
+        let happening = match self.withdrawals.last() {
+            Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
+            None => happening,
+        };
         match &self.breaks {
             None => happening,
             Some(breaks) => {
                 // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
-                let change = breaks.changes.get(breaks.next).filter(|_| self.live > 0).map(|change| change.at);
+                let change = breaks.changes.get(breaks.next).map(|change| change.at);
                 happening.into_iter().chain(change).min()
             }
         }
@@ -181,6 +257,9 @@ impl World {
             elastic: arrival.spec.elastic,
         });
         self.live += 1;
+        if self.switching.is_some() {
+            return self.submit_carried(job, arrival.spec);
+        }
         Event::Submit { job, spec: arrival.spec }
     }
 
@@ -194,8 +273,25 @@ impl World {
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
         }
+        if self.switching.is_some() {
+            self.complete_transfers(now, events);
+        }
+        if !self.withdrawals.is_empty() {
+            self.withdraw(now, events);
+        }
         if self.breaks.is_some() {
             self.change_nodes(now, events);
+        }
+    }
+
+    /// Jobs whose owners have no use for them any more are gone at once.
+    fn withdraw(&mut self, now: Time, events: &mut Vec<Event>) {
+        while let Some((_, job)) = self.withdrawals.pop_if(|(at, _)| *at <= now) {
+            let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.state != State::Done) else { continue };
+            truth.state = State::Done;
+            self.jobs.retire(job);
+            self.live -= 1;
+            events.push(Event::Withdrawn { job });
         }
     }
 
@@ -203,13 +299,19 @@ impl World {
     #[cold]
     fn change_nodes(&mut self, now: Time, events: &mut Vec<Event>) {
         let Some(mut breaks) = self.breaks.take() else { return };
+        let first = breaks.next;
+        // All of them first: what goes down together cannot save each other.
         while let Some(&Change { node, state, .. }) = breaks.changes.get(breaks.next).filter(|change| change.at <= now) {
             breaks.next += 1;
             breaks.down[node.index()] = state == NodeState::Down;
+        }
+        for change in first..breaks.next {
+            let Change { node, state, .. } = breaks.changes[change];
             if state == NodeState::Down {
                 for (job, attempt) in std::mem::take(&mut breaks.on[node.index()]) {
-                    self.lose(now, job, attempt, events);
+                    self.lose(now, job, attempt, &breaks.down, events);
                 }
+                self.lose_uploads(now, node);
             }
             events.push(Event::Node { node, state });
         }
@@ -217,14 +319,23 @@ impl World {
     }
 
     /// The attempt breaks with a node that it is on, unless it is over.
-    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, events: &mut Vec<Event>) {
+    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, down: &[bool], events: &mut Vec<Event>) {
         let Some(truth) = self.jobs.get_mut(job) else { return };
-        let holds = matches!(truth.state, State::Starting | State::Running | State::Stopping);
-        if truth.attempt != attempt || !holds {
+        if truth.attempt != attempt || !truth.state.holds() {
             return;
         }
-        truth.break_off(now, self.recovery);
-        events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: true });
+        let progress = match self.switching.take() {
+            None => {
+                truth.break_off(now, self.recovery);
+                truth.progress()
+            }
+            Some(mut switching) => {
+                let progress = switching.break_off(self, now, job, down);
+                self.switching = Some(switching);
+                progress
+            }
+        };
+        events.push(Event::Failed { job, attempt, progress, lost: true });
     }
 
     /// Notes on which nodes an attempt is. False if one of them is down.
@@ -236,8 +347,7 @@ impl World {
         for grant in allocation {
             let on = &mut breaks.on[grant.node.index()];
             if on.len() == on.capacity() {
-                let holds = |truth: &Truth| matches!(truth.state, State::Starting | State::Running | State::Stopping);
-                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|truth| truth.attempt == attempt && holds(truth)));
+                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|t| t.attempt == attempt && t.state.holds()));
             }
             on.push((job, attempt));
         }
@@ -263,7 +373,11 @@ impl World {
                     let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
                     let (delay, what) =
                         if settled { (self.costs.start + extra, Happening::Start) } else { (Span::ZERO, Happening::Lose) };
-                    self.after(now, delay, job, attempt, what);
+                    if self.switching.is_some() && what == Happening::Start {
+                        self.start_carried(now, (job, attempt), allocation, delay);
+                    } else {
+                        self.after(now, delay, job, attempt, what);
+                    }
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
             }
@@ -274,6 +388,11 @@ impl World {
         let Some(truth) = self.jobs.get_mut(job) else { return };
         let running = matches!(truth.state, State::Starting | State::Running);
         if truth.attempt == attempt && running {
+            if let Some(mut switching) = self.switching.take() {
+                switching.stop(self, now, job, attempt);
+                self.switching = Some(switching);
+                return;
+            }
             truth.state = State::Stopping;
             self.after(now, self.costs.stop, job, attempt, Happening::Stop);
         }
@@ -292,6 +411,9 @@ impl World {
     /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
     #[inline(always)]
     fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
+        if self.switching.is_some() && self.happen_carried(now, (job, attempt, what), events) {
+            return;
+        }
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
             (Happening::Start, State::Starting | State::Stopping) => {
@@ -339,8 +461,51 @@ impl World {
             self.queue.push(now + crash, (job, attempt, Happening::Crash));
             return;
         }
+        // Endless work is endless still after any run.
+        if left.0 > ENDLESS.0 / 2 {
+            return;
+        }
         let end = now + left + self.costs.teardown;
         let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
         self.queue.push(seen, (job, attempt, Happening::Finish));
+    }
+
+    #[cold]
+    fn submit_carried(&mut self, job: JobId, mut spec: JobSpec) -> Event {
+        if let Some(switching) = &mut self.switching {
+            switching.submit(&mut spec);
+        }
+        if let Some(truth) = self.jobs.get_mut(job) {
+            truth.elastic = spec.elastic;
+        }
+        Event::Submit { job, spec }
+    }
+
+    #[cold]
+    fn start_carried(&mut self, now: Time, which: (JobId, Attempt), allocation: &Allocation, delay: Span) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.start(self, now, which, allocation, delay);
+        self.switching = Some(switching);
+    }
+
+    #[cold]
+    fn happen_carried(&mut self, now: Time, happening: (JobId, Attempt, Happening), events: &mut Vec<Event>) -> bool {
+        let Some(mut switching) = self.switching.take() else { return false };
+        let all = switching.happen(self, now, happening, events);
+        self.switching = Some(switching);
+        all
+    }
+
+    #[cold]
+    fn complete_transfers(&mut self, now: Time, events: &mut Vec<Event>) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.complete(self, now, events);
+        self.switching = Some(switching);
+    }
+
+    fn lose_uploads(&mut self, now: Time, node: NodeId) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.lose_uploads(self, now, node);
+        self.switching = Some(switching);
     }
 }

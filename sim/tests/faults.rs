@@ -120,3 +120,13 @@ fn work_to_be_redone_is_not_progress_however_often_a_job_was_stopped() {
     // Ran 100 s, then twice the 89 s from 11 s after a stop (the shorter job's end is seen a second late) to the next.
     assert_eq!(told.0, [100 - 30, 189 - 60, 278 - 90]);
 }
+
+#[test]
+fn every_policy_sees_that_a_node_is_back_though_nothing_else_happens() {
+    for entry in catalog::POLICIES {
+        let changes = vec![change(10, 0, NodeState::Down), change(500, 0, NodeState::Up)];
+        let Both(tracker, _) =
+            simulate(entry.name, &Fleet::uniform(1, 4), &[job(0, 100, 4), job(20, 50, 4)], changes, Recovery::LastStop);
+        assert_eq!(tracker.done, 2, "{}", entry.name);
+    }
+}

@@ -5,7 +5,7 @@ use crate::Verdict;
 use crate::cli::LaunchArgs;
 use anyhow::{Result, bail};
 use executor::{Agents, End, JobList, Limits, Options, Outcome, Output};
-use policies::{JobId, Scheduler, catalog, placement};
+use policies::{JobId, Scheduler, Tiers, catalog, placement};
 use reports::Summary;
 use std::time::Instant;
 use traces::runlog::{Header, LogWriter, Recorder, World};
@@ -30,8 +30,10 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
         fleet: fleet.clone(),
         tenants: list.tenants.clone(),
         labels: Vec::new(),
+        services: Vec::new(),
         epoch_unix_s: None,
         expected: Vec::new(),
+        tiers: Tiers::best_effort(),
     };
     let folder = ResultFolder::begin(args.out.clone())?;
     let own = folder.for_policy(&args.policy)?;
@@ -39,7 +41,7 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
     let writer = LogWriter::create(&own.join("run.log"), &header)?;
     let meta = |job: JobId| list.meta(job);
     let mut recorder = Recorder::new(fleet.accelerators() * u64::from(policies::WHOLE_MILLI), Some(writer), &meta);
-    let mut scheduler = Scheduler::new(fleet, policy, place);
+    let mut scheduler = Scheduler::new(fleet, policy, place).with_tiers(&header.tiers);
     let began = Instant::now();
     let end = executor::run(&mut scheduler, &mut agents, list.tasks.clone(), Limits::default(), &mut recorder);
     let wall_s = began.elapsed().as_secs_f64();
@@ -47,7 +49,8 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
         bail!("invariant broken: {what} (policy {}, step {step} at {now}): this is a bug", header.policy);
     }
     let (tracker, digest) = recorder.finish()?;
-    let summaries = [Summary::of(&header, &tracker, &digest, wall_s)];
+    let account = scheduler.view().ledger().map(|ledger| ledger.account());
+    let summaries = [Summary::of(&header, &tracker, account.as_ref(), &digest, wall_s)];
     super::run::print(args.output, &summaries)?;
     let mut verdict = Verdict::Done;
     for job in agents.report().filter(|job| job.outcome != Outcome::Finished) {

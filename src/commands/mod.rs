@@ -10,5 +10,6 @@ pub mod policies;
 pub mod proxy;
 pub mod replay;
 pub mod run;
+mod study;
 pub mod timeline;
 pub mod trace;

@@ -41,6 +41,11 @@ impl ResultFolder {
         Ok(folder)
     }
 
+    /// Where its files are until then.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
     /// Gives the folder its name.
     pub fn finish(mut self) -> Result<PathBuf> {
         let swap = || {
@@ -84,18 +89,20 @@ pub fn require_distinct(policies: &[String]) -> Result<()> {
 /// as it would be from anybody's.
 pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summaries: &[Summary]) -> Result<()> {
     let mut pictures = Vec::new();
-    for (policy, wall_s) in policies.iter().zip(wall_s) {
+    for ((policy, wall_s), summary) in policies.iter().zip(wall_s).zip(summaries) {
         let own = folder.for_policy(policy)?;
         let analysis = Analysis::read(LogReader::open(&own)?)?;
         write_tables(&own, &analysis)?;
-        pictures.push(Picture::of(&analysis, *wall_s));
+        let mut picture = Picture::of(&analysis, *wall_s);
+        picture.summary.bound = summary.bound.clone();
+        pictures.push(picture);
     }
     write_report(&folder.partial, &pictures, &command_line())?;
     write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))
 }
 
 /// The command as it was typed, for the report's reader to type again.
-fn command_line() -> String {
+pub fn command_line() -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
         if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }

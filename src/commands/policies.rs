@@ -12,7 +12,7 @@ use traces::import::FORMATS;
 #[derive(Serialize)]
 struct Row {
     kind: &'static str,
-    name: &'static str,
+    name: String,
     about: String,
     parameters: Vec<ParameterRow>,
 }
@@ -26,16 +26,21 @@ struct ParameterRow {
 
 fn entry(kind: &'static str, entry: &Entry) -> Row {
     let parameter = |p: &Parameter| ParameterRow { key: p.key, default: p.default, about: p.about };
-    Row { kind, name: entry.name, about: entry.about.into(), parameters: entry.parameters.iter().map(parameter).collect() }
+    Row {
+        kind,
+        name: entry.name.into(),
+        about: entry.about.into(),
+        parameters: entry.parameters.iter().map(parameter).collect(),
+    }
 }
 
 /// Prints the lists.
 pub fn list(args: &ListArgs) -> Result<Verdict> {
-    let plain = |kind, name, about: String| Row { kind, name, about, parameters: Vec::new() };
+    let plain = |kind, name: String, about: String| Row { kind, name, about, parameters: Vec::new() };
     let mut rows: Vec<Row> = POLICIES.iter().map(|e| entry("policy", e)).collect();
     rows.extend(PLACEMENTS.iter().map(|e| entry("placement", e)));
-    rows.extend(sim::COSTS.iter().map(|(costs, about)| plain("costs", costs.name, (*about).into())));
-    rows.extend(FORMATS.iter().map(|f| plain("format", f.name, format!("{} Columns: {}", f.about, f.columns))));
+    rows.extend(sim::CostModel::presets().into_iter().map(|(name, about)| plain("costs", name, about)));
+    rows.extend(FORMATS.iter().map(|f| plain("format", f.name.into(), format!("{} Columns: {}", f.about, f.columns))));
     let mut out = std::io::stdout().lock();
     match args.output {
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
@@ -43,9 +48,9 @@ pub fn list(args: &ListArgs) -> Result<Verdict> {
             let mut csv = csv::Writer::from_writer(out);
             csv.write_record(["kind", "name", "parameter", "default", "about"])?;
             for row in &rows {
-                csv.write_record([row.kind, row.name, "", "", &row.about])?;
+                csv.write_record([row.kind, &row.name, "", "", &row.about])?;
                 for p in &row.parameters {
-                    csv.write_record([row.kind, row.name, p.key, p.default, p.about])?;
+                    csv.write_record([row.kind, &row.name, p.key, p.default, p.about])?;
                 }
             }
             csv.flush()?;

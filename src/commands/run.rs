@@ -1,6 +1,7 @@
 //! `orrery run`.
 
 use super::outputs::{self, ResultFolder};
+use super::study;
 use crate::Verdict;
 use crate::cli::{Output, RunArgs};
 use crate::progress::Bars;
@@ -14,18 +15,19 @@ use std::path::{Path, PathBuf};
 
 /// Runs every policy that was asked for and tells what came of it.
 pub fn run(args: &RunArgs) -> Result<Verdict> {
-    let planned = setup::plan(args)?;
+    let point = match setup::points(args)? {
+        Some(points) if points.len() > 1 => return study::run(args, points),
+        points => points.and_then(|points| points.into_iter().next()),
+    };
+    let planned = setup::plan(args, point)?;
     outputs::require_distinct(&planned.policies)?;
     let folder = out_folder(args, &planned).map(ResultFolder::begin).transpose()?;
     let outcomes = run_all(&planned, folder.as_ref(), args.threads)?;
-    let summarize = |o: &Outcome| Summary::of(&o.header, &o.tracker, &o.log_digest, o.wall_s);
-    let summaries: Vec<Summary> = outcomes.iter().map(summarize).collect();
+    let summaries = summarize(&planned, &outcomes)?;
     if let Some(path) = &args.jobs_csv {
         write_jobs(path, &planned, &outcomes)?;
     }
-    if args.output == Output::Table && !planned.question.is_empty() {
-        writeln!(std::io::stdout().lock(), "{}\n", planned.question)?;
-    }
+    ask(args.output, &planned.question)?;
     print(args.output, &summaries)?;
     if let Some(folder) = folder {
         let wall_s: Vec<f64> = outcomes.iter().map(|o| o.wall_s).collect();
@@ -36,13 +38,28 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     Ok(Verdict::Done)
 }
 
-fn out_folder(args: &RunArgs, planned: &Planned) -> Option<PathBuf> {
+/// The figures of runs that belong together.
+pub(super) fn summarize(planned: &Planned, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
+    let bound = if planned.bound { Some(planned.experiment.bound()?) } else { None };
+    let (swept, swept_value) = planned.swept.clone().unzip();
+    let summary = |o: &Outcome| Summary {
+        variant: Some(planned.variant.clone()).filter(|name| !name.is_empty()),
+        swept: swept.clone(),
+        swept_value: swept_value.clone(),
+        bound: bound.clone(),
+        ..Summary::of(&o.header, &o.tracker, o.account.as_ref(), &o.log_digest, o.wall_s)
+    };
+    Ok(outcomes.iter().map(summary).collect())
+}
+
+/// Where results go.
+pub(super) fn out_folder(args: &RunArgs, planned: &Planned) -> Option<PathBuf> {
     let default = || planned.from_scenario.then(|| Path::new("runs").join(&planned.experiment.name));
     args.out.clone().or_else(default)
 }
 
 /// Policies are independent of each other, so they run side by side; results are in the order in which they were asked for.
-fn run_all(planned: &Planned, folder: Option<&ResultFolder>, threads: Option<usize>) -> Result<Vec<Outcome>> {
+pub(super) fn run_all(planned: &Planned, folder: Option<&ResultFolder>, threads: Option<usize>) -> Result<Vec<Outcome>> {
     let experiment = &planned.experiment;
     let bars = Bars::new();
     let one = |policy: &String| -> Result<Outcome> {
@@ -68,6 +85,14 @@ fn write_jobs(path: &Path, planned: &Planned, outcomes: &[Outcome]) -> Result<()
         };
         let name = |job: policies::JobId| &*planned.experiment.trace.jobs[job.index()].id;
         jobs_csv(&path, &outcome.header, &outcome.tracker, name)?;
+    }
+    Ok(())
+}
+
+/// Says what the scenario asks, to people.
+pub(super) fn ask(output: Output, question: &str) -> Result<()> {
+    if output == Output::Table && !question.is_empty() {
+        writeln!(std::io::stdout().lock(), "{question}\n")?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod import;
 pub mod model;
 pub mod runlog;
 pub mod scenario;
+pub mod service;
 pub mod stat;
 mod text;
 pub mod tune;

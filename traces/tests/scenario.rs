@@ -213,3 +213,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn homes_name_clusters_that_exist() {
+    refused(&format!("{HEAD}[workload]\n[[home]]\nclusters = [\"east\"]\n"), &[":5", "home[0].clusters", "east", "`cluster`"]);
+    refused(&format!("{HEAD}[workload]\n[[home]]\nclusters = []\n"), &[":5", "home[0].clusters", "at least one"]);
+    refused(&format!("{HEAD}[workload]\n[[home]]\nkind = \"web\"\nclusters = [\"*\"]\n"), &[":5", "kind", "inference"]);
+    let scenario = parse(&format!("{HEAD}[workload]\n[[home]]\ntenant = \"a*\"\nclusters = [\"clus*\", \"{{tenant}}\"]\n"));
+    assert_eq!(scenario.unwrap().home[0].tenant.as_deref(), Some("a*"));
+}

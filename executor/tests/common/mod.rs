@@ -3,7 +3,9 @@
 
 use executor::{Agents, End, JobReport, Limits, Options, Output, Task, run};
 use policies::queue::made_pending;
-use policies::{Attempt, Event, Fleet, JobId, JobSpec, Order, Plan, Policy, Scheduler, Span, Time, View, catalog, placement};
+use policies::{
+    Attempt, Event, Fleet, JobId, JobSpec, Order, Plan, Policy, Scheduler, Span, Tiers, Time, View, catalog, placement,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -154,8 +156,10 @@ fn header(fleet: &Fleet, policy: String) -> Header {
         fleet: fleet.clone(),
         tenants: vec![String::new()],
         labels: vec![String::new()],
+        services: Vec::new(),
         epoch_unix_s: None,
         expected: Vec::new(),
+        tiers: Tiers::none(),
     }
 }
 

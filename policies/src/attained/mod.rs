@@ -273,7 +273,10 @@ impl<I: Index> Attained<I> {
     }
 
     fn follow(&mut self, view: &View, event: &Event) {
-        let Some(job) = event.job() else { return };
+        let Some(job) = event.job() else {
+            self.ranked.follow(view, event);
+            return;
+        };
         if let Event::Submit { spec, .. } = event {
             let stand = self.index.stand(0, 0, spec.demand.milli_total());
             self.rows.push(Row { stand, alarm: None, back: false });
@@ -282,6 +285,10 @@ impl<I: Index> Attained<I> {
             Change::Waits { again } => self.wait(view, job, again),
             Change::Runs => self.set_alarm(view, job),
             Change::Done => self.done(view, job),
+            Change::Withdrawn => {
+                self.clear_alarm(job);
+                self.rows.retire(job);
+            }
             Change::Nothing => {}
         }
     }

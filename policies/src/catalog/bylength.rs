@@ -51,6 +51,14 @@ impl ByLength {
         self.set(place, GONE);
     }
 
+    /// Takes a job out, if it is in.
+    pub fn discard(&mut self, job: JobId) {
+        let place = self.ids.binary_search(&job);
+        if place.is_ok_and(|place| self.tree[self.leaves + place] != GONE) {
+            self.remove(job);
+        }
+    }
+
     /// The first job that is no longer than `limit`.
     pub fn first_within(&self, limit: Span) -> Option<(JobId, Span)> {
         let limit = limit.min(Span(GONE.0 - 1));

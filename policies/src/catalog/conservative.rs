@@ -3,7 +3,7 @@
 use super::expect::{self, Expected};
 use super::profile::Profile;
 use super::{Entry, Parameter, Policy, Spec, SpecError};
-use crate::event::{Event, Reason};
+use crate::event::{Event, NodeState, Reason};
 use crate::ids::{JobId, TypeId};
 use crate::job::{Demand, TypeSet};
 use crate::plan::Plan;
@@ -48,6 +48,8 @@ pub struct Conservative {
     starts: BTreeSet<(Time, JobId)>,
     /// Pending jobs without a reservation.
     waiting: BTreeSet<JobId>,
+    /// Found no room though nothing ran: they wait for a node to come back.
+    homeless: Vec<JobId>,
     /// Something ended early: reservations may move forward.
     freed: bool,
     /// Something will end late: reservations cannot be kept.
@@ -80,6 +82,7 @@ impl Conservative {
             reserved: BTreeMap::new(),
             starts: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            homeless: Vec::new(),
             freed: false,
             broken: false,
             admitting: false,
@@ -220,8 +223,9 @@ impl Conservative {
                 self.profiles[occupancy.kind.index()].add(plan.now(), occupancy.end, -(occupancy.milli as i64));
                 self.admitting = true;
             } else if next_end.is_none() {
-                // It finds no room though nothing runs: it never will.
+                // It finds no room though nothing runs: on these nodes it never will.
                 self.forget(job);
+                self.homeless.push(job);
                 self.freed = true;
             } else {
                 draining.0 |= TypeSet::only(slot.kind).0;
@@ -253,6 +257,16 @@ impl Policy for Conservative {
             self.broken |= end > old.end && new.is_some();
         }
         self.waiting.extend(made_pending(view, event));
+        if let Event::Node { state: NodeState::Up, .. } = event {
+            self.waiting.extend(self.homeless.drain(..));
+        }
+        if let Event::Withdrawn { job } = *event {
+            self.waiting.remove(&job);
+            if self.reserved.contains_key(&job) {
+                self.forget(job);
+                self.freed = true;
+            }
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {

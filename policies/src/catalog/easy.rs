@@ -257,6 +257,10 @@ impl Policy for Easy {
                 self.classes.resize_with(job.class.index() + 1, Class::default);
             }
             self.classes[job.class.index()].jobs.insert(id, self.expected.length(job));
+        } else if let Event::Withdrawn { job } = *event
+            && let Some(class) = self.classes.get_mut(view.job(job).class.index())
+        {
+            class.jobs.discard(job);
         }
     }
 

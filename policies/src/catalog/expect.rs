@@ -70,7 +70,9 @@ impl Expected {
                 let new = old.map(|o| self.insert(id, Occupancy { end, ..o }));
                 (old, new)
             }
-            Event::Stopped { .. } | Event::Finished { .. } | Event::Failed { .. } => (self.remove(id), None),
+            Event::Stopped { .. } | Event::Finished { .. } | Event::Failed { .. } | Event::Withdrawn { .. } => {
+                (self.remove(id), None)
+            }
         }
     }
 

@@ -124,6 +124,8 @@ impl Policy for FairShare {
         }
         if let Some(job) = made_pending(view, event) {
             self.lanes.push(view, job);
+        } else if let Event::Withdrawn { job } = *event {
+            self.lanes.discard(view, job);
         }
     }
 

@@ -48,6 +48,12 @@ pub const POLICIES: &[Entry] = &[
     random::ENTRY,
 ];
 
+/// What tells a listed policy from its defaults: `tiresias(limits=60)` for its full name with `limits=60`. Other names stay as they
+/// are.
+pub fn short_name(full: &str) -> String {
+    Spec::parse(full, "policy", POLICIES).map_or_else(|_| full.into(), |spec| spec.short())
+}
+
 /// The policy that `text` names, e.g. `fifo(skip=true)`, and its full name with every parameter. `seed` feeds those that draw
 /// at random.
 ///

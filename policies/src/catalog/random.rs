@@ -59,6 +59,11 @@ impl Random {
 
 impl Policy for Random {
     fn observe(&mut self, view: &View, event: &Event) {
+        if let Event::Withdrawn { job } = *event
+            && let Some(class) = self.classes.get_mut(view.job(job).class.index())
+        {
+            class.jobs.retain(|other| *other != job);
+        }
         let Some(job) = made_pending(view, event) else { return };
         let class = view.job(job).class.index();
         if self.classes.len() <= class {

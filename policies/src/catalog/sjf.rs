@@ -51,6 +51,8 @@ impl Policy for SjfStrict {
     fn observe(&mut self, view: &View, event: &Event) {
         if let Some(job) = made_pending(view, event) {
             self.queue.insert((length(view.job(job)), job));
+        } else if let Event::Withdrawn { job } = *event {
+            self.queue.remove(&(length(view.job(job)), job));
         }
     }
 

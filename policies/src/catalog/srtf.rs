@@ -73,11 +73,14 @@ fn end(view: &View, job: JobId) -> u64 {
 
 impl Policy for ShortestRemaining {
     fn observe(&mut self, view: &View, event: &Event) {
-        let Some(job) = event.job() else { return };
+        let Some(job) = event.job() else {
+            self.ranked.follow(view, event);
+            return;
+        };
         match self.ranked.follow(view, event) {
             Change::Waits { again } => self.wait(view, job, again),
             Change::Runs => self.ranked.move_to(job, end(view, job), None),
-            Change::Done | Change::Nothing => {}
+            Change::Done | Change::Withdrawn | Change::Nothing => {}
         }
     }
 

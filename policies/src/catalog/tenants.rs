@@ -126,6 +126,15 @@ impl Lanes {
         self.update(view, tenant, class);
     }
 
+    /// A job was withdrawn, and waits no more if it did.
+    pub fn discard(&mut self, view: &View, job: JobId) {
+        let (tenant, class) = (view.job(job).spec.tenant, view.job(job).class);
+        let lane = self.tenants.get(&tenant).and_then(|t| t.lanes.get(&class));
+        if lane.is_some_and(|(jobs, _)| jobs.contains(&job)) {
+            self.remove(view, job);
+        }
+    }
+
     /// A tenant holds that much more.
     pub fn change_use(&mut self, view: &View, tenant: TenantId, milli: i64) {
         let entry = self.tenants.entry(tenant).or_default();

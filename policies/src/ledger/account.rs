@@ -1,6 +1,7 @@
 //! What a ledger comes to: attainment by tier, violations, starvation, storms.
 
 use super::books::{Areas, Spent};
+use super::entry::Entry;
 use super::window::{Closed, Setback};
 use crate::elastic::FULL_SPEED;
 use crate::ids::JobId;
@@ -97,6 +98,8 @@ pub struct TierAccount {
     pub jobs: u64,
     /// Of these, jobs that are done.
     pub done: u64,
+    /// Of these, jobs that their owners withdrew.
+    pub withdrawn: u64,
     /// Job-time between submission and the end: microseconds.
     pub observed: u128,
     /// Of it, in windows with at least the guaranteed fraction.
@@ -131,6 +134,7 @@ impl TierAccount {
             tier,
             jobs: 0,
             done: 0,
+            withdrawn: 0,
             observed: 0,
             attained: 0,
             ideal: 0,
@@ -189,6 +193,13 @@ impl TierAccount {
         if self.worst.len() > VIOLATIONS_KEPT {
             self.worst.pop_first();
         }
+    }
+
+    /// A job is over, its windows but for the last one closed.
+    pub(super) fn over(&mut self, now: Time, job: JobId, entry: &mut Entry) {
+        entry.window.finish(entry.submit, self.tier.window, &mut |closed| self.close(job, closed));
+        self.live(now.since(entry.submit), entry.worth());
+        self.starved = self.starved.max(now.since(entry.moved));
     }
 
     /// A job was there for `real` and did `ideal` in it.

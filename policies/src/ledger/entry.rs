@@ -60,6 +60,8 @@ pub(super) struct Entry {
 pub(super) enum Ending {
     /// With its job.
     Finished,
+    /// With its job, whose owner has no use for it any more.
+    Withdrawn,
     /// On order, with this much progress in all.
     Stopped(Span),
     /// By a failure, of its own or not, with this much progress in all.
@@ -169,7 +171,7 @@ impl Entry {
     /// Takes in how far the job is, and says what the attempt gained, and whose fault the rest is.
     fn report(&mut self, done: u128, ending: Ending) -> (u128, Setback, Spent) {
         let (progress, why, rest) = match ending {
-            Ending::Finished => return (done, Setback::Moving, Spent::Checkpoint),
+            Ending::Finished | Ending::Withdrawn => return (done, Setback::Moving, Spent::Checkpoint),
             Ending::Stopped(progress) => (progress, Setback::Moving, Spent::Checkpoint),
             Ending::Failed(progress, true) => (progress, Setback::NodeLost, Spent::Redo),
             Ending::Failed(progress, false) => (progress, Setback::OwnFailure, Spent::Redo),
@@ -224,7 +226,7 @@ impl Entry {
         let own = matches!(ending, Ending::Failed(_, false));
         self.failures += u16::from(own);
         self.phase = match ending {
-            Ending::Finished => Phase::Done,
+            Ending::Finished | Ending::Withdrawn => Phase::Done,
             Ending::Failed(..) if own && self.failures >= self.failures_max => Phase::Done,
             Ending::Failed(_, true) => Phase::Waits(Setback::NodeLost),
             Ending::Failed(_, false) => Phase::Waits(Setback::OwnFailure),

@@ -44,7 +44,7 @@ use entry::{Ending, Entry, Phase};
 ///
 /// # Contract
 /// [`step`](Ledger::step) is called once a step with the events that went into the scheduler and the orders and notes that came
-/// out. Time never runs backwards. Like the scheduler it never believes that an order was carried out, and events of an older
+/// out; or [`handle`](Ledger::handle) for each event and then [`decided`](Ledger::decided). Time never runs backwards. Like the scheduler it never believes that an order was carried out, and events of an older
 /// attempt change nothing.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -75,11 +75,19 @@ impl Ledger {
 
     /// Takes in one step.
     pub fn step(&mut self, now: Time, events: &[Event], orders: &[Order], notes: &[Note]) {
-        self.now = now;
-        self.books.advance(now);
-        for event in events {
-            self.event(event);
-        }
+        events.iter().for_each(|event| self.handle(now, event));
+        self.decided(now, orders, notes);
+    }
+
+    /// Takes in one event of a step.
+    pub fn handle(&mut self, now: Time, event: &Event) {
+        self.advance(now);
+        self.event(event);
+    }
+
+    /// Takes in what came out of a step.
+    pub fn decided(&mut self, now: Time, orders: &[Order], notes: &[Note]) {
+        self.advance(now);
         for note in notes {
             self.note(note);
         }
@@ -89,6 +97,16 @@ impl Ledger {
                 Order::Preempt { job, .. } => self.stop(*job, notes),
             }
         }
+    }
+
+    fn advance(&mut self, now: Time) {
+        self.now = now;
+        self.books.advance(now);
+    }
+
+    /// The tier table.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     fn event(&mut self, event: &Event) {
@@ -106,6 +124,7 @@ impl Ledger {
             Event::Failed { job, attempt, progress, lost } => {
                 self.leave(job, attempt, Ending::Failed(progress, lost));
             }
+            Event::Withdrawn { job } => self.withdrawn(job),
             Event::Node { node, state } => self.books.set_state(&self.fleet, node, state),
         }
     }
@@ -154,12 +173,32 @@ impl Ledger {
             books.waiting.change(entry.mask, entry.least, true);
             return self.jobs.get_mut(job);
         }
-        account.done += 1;
-        entry.window.finish(entry.submit, window, &mut |closed| account.close(job, closed));
-        account.live(now.since(entry.submit), entry.worth());
-        account.starved = account.starved.max(now.since(entry.moved));
+        match ending {
+            Ending::Withdrawn => account.withdrawn += 1,
+            _ => account.done += 1,
+        }
+        account.over(*now, job, entry);
         self.jobs.retire(job);
         None
+    }
+
+    /// The owner has no use for the job any more: what it did until now counts, and it is owed nothing from now on.
+    fn withdrawn(&mut self, job: JobId) {
+        let Ledger { jobs, books, account, now, .. } = self;
+        let Some(entry) = jobs.get_mut(job).filter(|entry| entry.phase != Phase::Done) else { return };
+        if entry.holds().is_some() {
+            let attempt = Attempt(entry.attempt);
+            self.leave(job, attempt, Ending::Withdrawn);
+            return;
+        }
+        let account = &mut account.tiers[usize::from(entry.tier)];
+        let window = account.tier.window;
+        entry.pass(*now, window, &mut |closed| account.close(job, closed));
+        entry.phase = Phase::Done;
+        books.waiting.change(entry.mask, entry.least, false);
+        account.withdrawn += 1;
+        account.over(*now, job, entry);
+        jobs.retire(job);
     }
 
     fn note(&mut self, note: &Note) {

@@ -18,7 +18,7 @@ mod walk;
 pub(crate) use room::{Counted, Places};
 pub(crate) use walk::Outcome;
 
-use crate::event::Event;
+use crate::event::{Event, NodeState};
 use crate::ids::{ClassId, JobId};
 use crate::idtable::IdTable;
 use crate::job::{Phase, WHOLE_MILLI};
@@ -131,6 +131,8 @@ pub(crate) enum Change {
     Runs,
     /// It is gone.
     Done,
+    /// It is gone before it was done: how long it would have been nobody knows.
+    Withdrawn,
     /// Nothing.
     Nothing,
 }
@@ -276,7 +278,14 @@ impl Ranked {
 
     /// Takes in what an event means for the jobs' standing, and says what the policy has to do about its job.
     pub fn follow(&mut self, view: &View, event: &Event) -> Change {
-        let Some(job) = event.job() else { return Change::Nothing };
+        let Some(job) = event.job() else {
+            // A node that is back is room that nobody has left.
+            if let Event::Node { state: NodeState::Up, .. } = event {
+                let blocked: Vec<ClassId> = self.blocked.iter().map(|&(_, class)| class).collect();
+                blocked.into_iter().for_each(|class| self.look_again(class));
+            }
+            return Change::Nothing;
+        };
         match event {
             Event::Submit { .. } => {
                 self.standing.push(Standing::Out);
@@ -287,6 +296,10 @@ impl Ranked {
             Event::Finished { .. } => {
                 self.retire(job);
                 Change::Done
+            }
+            Event::Withdrawn { .. } => {
+                self.retire(job);
+                Change::Withdrawn
             }
             Event::Stopped { .. } | Event::Failed { .. } if view.job(job).phase == Phase::Pending => {
                 self.leave(job);

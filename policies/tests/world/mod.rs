@@ -44,6 +44,8 @@ pub struct Arrival {
     pub submit: Time,
     pub spec: JobSpec,
     pub work: Span,
+    /// After how long its owner gives up on it, if it is not done by then.
+    pub patience: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ enum Message {
     Happens(JobId, Attempt, Physics),
     Report(Event),
     Submit(JobId),
+    Withdraw(JobId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +124,10 @@ impl<N: Nature> World<N> {
         for (id, arrival) in arrivals.iter().enumerate() {
             // Arrivals come after everything else at their instant.
             world.messages.insert((arrival.submit, 1 << 48 | id as u64), Message::Submit(JobId(id as u32)));
+            if let Some(patience) = arrival.patience {
+                // No report is later than that of a start that was ordered before: it goes with the order's answer.
+                world.messages.insert((arrival.submit + patience, 1 << 49 | id as u64), Message::Withdraw(JobId(id as u32)));
+            }
         }
         world
     }
@@ -149,6 +156,7 @@ impl<N: Nature> World<N> {
             match entry.remove() {
                 Message::Happens(job, attempt, what) => self.happen(now, job, attempt, what),
                 Message::Report(event) => events.push(event),
+                Message::Withdraw(job) => events.extend(self.withdraw(job)),
                 Message::Submit(job) => events.push(Event::Submit { job, spec: self.jobs[job.index()].arrival.spec }),
             }
         }
@@ -161,6 +169,21 @@ impl<N: Nature> World<N> {
             self.apply(now, order);
         }
         Some(Step { now, events, orders, notes })
+    }
+
+    /// The job is gone, and its owner says so at once; other reports on it may still be on their way.
+    fn withdraw(&mut self, job: JobId) -> Option<Event> {
+        let truth = &mut self.jobs[job.index()];
+        let holds = match truth.state {
+            State::Done => return None,
+            State::Out => false,
+            State::Starting(_) | State::Running(..) => true,
+        };
+        truth.state = State::Done;
+        if holds {
+            self.occupy(job, false);
+        }
+        Some(Event::Withdrawn { job })
     }
 
     fn send(&mut self, at: Time, message: Message) {

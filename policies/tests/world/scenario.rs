@@ -101,6 +101,9 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
     let mut submit = Time::ZERO;
     let jobs = rng.random_range(5..70);
     let gap_s = rng.random_range(0.0..15.0);
+    // Of their own, so that the rest of a scenario stays the same whether owners are patient or not.
+    let mut whims = Xoshiro256PlusPlus::seed_from_u64(rng.clone().random::<u64>() ^ 0x7768_696d);
+    let impatient = whims.random_bool(0.5);
     (0..jobs)
         .map(|_| {
             submit = submit + weather.span(rng, gap_s);
@@ -121,7 +124,9 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
                 estimate: estimate(rng, work),
                 elastic: elastic(rng, &demand),
             };
-            Arrival { submit, spec, work }
+            let gives_up = impatient && whims.random_bool(0.3);
+            let patience = gives_up.then(|| weather.span(&mut whims, 150.0).max(Span(1)));
+            Arrival { submit, spec, work, patience }
         })
         .collect()
 }

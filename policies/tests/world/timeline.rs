@@ -27,7 +27,8 @@ impl Nature for Fixed {
 ///
 /// Input lines are `fleet N` (one node of N) or `fleet CxD` (C nodes of D), `place NAME`, `start S` and `stop S` (delays in
 /// seconds), and jobs: `SUBMIT NAME GxD` (G accelerators for D seconds), then in any order `~E` (estimate, else the truth), `~?`
-/// (no estimate), `uN` (tenant), `pN` (priority). What is expected: `NAME@T` for a start and `-NAME@T` for a preemption.
+/// (no estimate), `uN` (tenant), `pN` (priority), `wS` (withdrawn S seconds after its
+/// submission). What is expected: `NAME@T` for a start and `-NAME@T` for a preemption.
 #[track_caller]
 pub fn check(policy: &str, input: &str, expected: &str) {
     assert_eq!(run(policy, input), expected.split_whitespace().collect::<Vec<_>>().join(" "), "{policy} on\n{input}");
@@ -87,6 +88,7 @@ fn parse_job(words: &[&str]) -> Arrival {
     let (gang, work) = words[2].split_once('x').expect("GxD");
     let work = seconds(work);
     let mut spec = JobSpec { estimate: Some(work), ..JobSpec::whole(gang.parse().expect("a gang")) };
+    let mut patience = None;
     for option in &words[3..] {
         let (kind, value) = option.split_at(1);
         match kind {
@@ -94,8 +96,9 @@ fn parse_job(words: &[&str]) -> Arrival {
             "~" => spec.estimate = Some(seconds(value)),
             "u" => spec.tenant = TenantId(value.parse().expect("a tenant")),
             "p" => spec.priority = value.parse().expect("a priority"),
+            "w" => patience = Some(seconds(value)),
             _ => panic!("unknown option {option}"),
         }
     }
-    Arrival { submit: Time::ZERO + seconds(words[0]), spec, work }
+    Arrival { submit: Time::ZERO + seconds(words[0]), spec, work, patience }
 }

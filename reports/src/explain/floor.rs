@@ -81,6 +81,8 @@ impl Floor {
             }
             (Cause::Stopped, _) => self.leave(moved, Ending::Preempted),
             (Cause::Failed, _) => self.leave(moved, Ending::Failed),
+            (Cause::Lost, _) => self.leave(moved, Ending::Lost),
+            (Cause::Withdrawn, _) => self.leave(moved, Ending::Withdrawn),
             (Cause::Finished, _) => self.leave(moved, Ending::Finished),
             _ => {}
         }

@@ -72,7 +72,7 @@ struct Teller {
     moments_seen: u64,
     /// A waiting job with the target's demand that was found not to fit.
     same_demand: Option<(JobId, Waiting, Time)>,
-    end: Option<(Time, bool)>,
+    end: Option<(Time, Cause)>,
 }
 
 impl Teller {
@@ -173,7 +173,9 @@ impl Teller {
             Cause::Started => Ending::Started,
             Cause::Stopped => Ending::Preempted,
             Cause::Failed => Ending::Failed,
-            _ => Ending::Finished,
+            Cause::Lost => Ending::Lost,
+            Cause::Withdrawn => Ending::Withdrawn,
+            Cause::Finished | Cause::Submitted | Cause::Noted => Ending::Finished,
         };
         let place = moved.allocation.map(|allocation| self.spots(allocation)).unwrap_or_default();
         self.close(ending, place);
@@ -182,7 +184,7 @@ impl Teller {
             Phase::Starting => Doing::Starting,
             Phase::Running => Doing::Running,
             Phase::Done => {
-                self.end = Some((moved.now, moved.cause == Cause::Failed));
+                self.end = Some((moved.now, moved.cause));
                 return;
             }
         };
@@ -305,7 +307,8 @@ impl Teller {
             tier: spec.tier,
             estimate_s: spec.estimate.map(policies::Span::as_secs_f64),
             done: self.end.is_some(),
-            failed: self.end.is_some_and(|(_, failed)| failed),
+            failed: self.end.is_some_and(|(_, cause)| cause == Cause::Failed),
+            withdrawn: self.end.is_some_and(|(_, cause)| cause == Cause::Withdrawn),
             waited_s: total(true),
             ran_s: total(false),
             periods: self.periods,
@@ -321,6 +324,7 @@ fn worth_a_look(moved: &Move<'_>) -> Option<&'static str> {
         Cause::Submitted => Some("it was submitted"),
         Cause::Stopped => Some("it was stopped"),
         Cause::Failed => Some("its attempt failed"),
+        Cause::Lost => Some("its node broke"),
         Cause::Noted => Some("its reason to wait changed"),
         _ => None,
     }

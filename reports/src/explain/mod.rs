@@ -90,6 +90,10 @@ pub enum Ending {
     Preempted,
     /// The attempt failed.
     Failed,
+    /// It broke with its node.
+    Lost,
+    /// Its owner withdrew the job.
+    Withdrawn,
     /// The job was done.
     Finished,
     /// The log ends.
@@ -230,6 +234,8 @@ pub struct Explanation {
     pub done: bool,
     /// Whether it used up its attempts.
     pub failed: bool,
+    /// Whether its owner withdrew it.
+    pub withdrawn: bool,
     /// Time waited or starting, in all, seconds.
     pub waited_s: f64,
     /// Time run, in all, seconds.

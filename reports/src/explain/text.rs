@@ -81,6 +81,7 @@ impl fmt::Display for Explanation {
         }
         let state = match (self.done, self.failed) {
             (true, true) => "it failed for good",
+            (true, false) if self.withdrawn => "its owner withdrew it",
             (true, false) => "it finished",
             (false, _) => "it was not done when the log ended",
         };
@@ -105,6 +106,8 @@ fn write_period(f: &mut fmt::Formatter<'_>, clock: &Clock, period: &Period) -> f
         (Ending::Started, _) => "until it ran".into(),
         (Ending::Preempted, _) => "until it was stopped for others".into(),
         (Ending::Failed, _) => format!("until attempt {} failed", period.attempt),
+        (Ending::Lost, _) => "until its node broke".into(),
+        (Ending::Withdrawn, _) => "until its owner withdrew it".into(),
         (Ending::Finished, _) => "until it finished".into(),
         (Ending::LogEnds, _) => "until the log ends".into(),
     };
@@ -146,6 +149,8 @@ fn write_spot(f: &mut fmt::Formatter<'_>, clock: &Clock, spot: &Spot) -> fmt::Re
         let how = match ending {
             Ending::Preempted => "was stopped",
             Ending::Failed => "failed",
+            Ending::Lost => "was lost with its node",
+            Ending::Withdrawn => "was withdrawn",
             _ => "finished",
         };
         writeln!(f, "      {}  {}, which {how}", clock.at(other.at_s), job(other))?;

@@ -4,9 +4,12 @@ mod axis;
 mod canvas;
 mod cdf;
 mod fairness;
+mod inference;
 mod load;
 mod reasons;
+mod service;
 mod sizes;
+mod study;
 mod trace;
 
 pub(crate) use axis::{grouped, human};
@@ -21,8 +24,11 @@ use crate::tenants::Tenant;
 use crate::waits::Waits;
 use canvas::{Ink, ink};
 use cdf::Curve;
+use inference::{Replicas, replicas};
+use service::{Fractions, fractions};
 use sizes::{Classes, classes};
 
+pub(crate) use study::draw as draw_study;
 pub use trace::trace_svg;
 
 /// Bins that a figure can show.
@@ -41,6 +47,8 @@ pub struct Picture {
     jct: Curve,
     wait: Curve,
     classes: Classes,
+    fractions: Vec<Fractions>,
+    replicas: Vec<Replicas>,
     waits: Waits,
 }
 
@@ -57,6 +65,8 @@ impl Picture {
             jct: Curve::of(&Samples::new(done().map(|row| row.jct().0).collect())),
             wait: Curve::of(&Samples::new(done().map(|row| row.wait().0).collect())),
             classes: classes(analysis.tracker.jobs()),
+            fractions: analysis.account().as_ref().map(fractions).unwrap_or_default(),
+            replicas: replicas(analysis),
             waits: analysis.waits(),
         }
     }
@@ -94,7 +104,16 @@ pub(crate) fn relabel(runs: &mut [Picture]) {
 /// # Errors
 /// If the plotting library fails.
 pub(crate) fn draw_all(runs: &[Picture]) -> Result<Vec<Figure>, ReportError> {
-    let figures = [load::draw, cdf::draw, sizes::draw, fairness::draw, reasons::draw];
+    let figures = [
+        load::draw,
+        inference::draw,
+        service::draw_spent,
+        service::draw_fractions,
+        cdf::draw,
+        sizes::draw,
+        fairness::draw,
+        reasons::draw,
+    ];
     let drawn: Result<Vec<Option<Figure>>, ReportError> = figures.iter().map(|draw| draw(runs)).collect();
     Ok(drawn?.into_iter().flatten().collect())
 }

@@ -146,7 +146,7 @@ impl<'a, W: Write> Teller<'a, W> {
                 let stopping = self.held.get(&moved.job).is_some_and(|held| matches!(held.phase, Some(("stopping", _))));
                 if stopping { Ok(()) } else { self.phase(moved.job, None) }
             }
-            (Cause::Stopped | Cause::Failed | Cause::Finished, _) => self.leave(moved.job),
+            (Cause::Stopped | Cause::Failed | Cause::Lost | Cause::Finished | Cause::Withdrawn, _) => self.leave(moved.job),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! A small vocabulary for tests: jobs in rows, a fleet, a policy; out comes a log.
 #![allow(dead_code)] // Each test file uses its part.
 
-use policies::{Fleet, JobId, JobSpec, Scheduler, Span, TenantId, Time, catalog, placement};
+use policies::{Fleet, JobId, JobSpec, Scheduler, Span, TenantId, Tiers, Time, catalog, placement};
 use sim::{Arrival, Costs, Crashes, Limits, World, run};
 use std::path::{Path, PathBuf};
 use traces::model::Outcome;
@@ -50,8 +50,10 @@ impl Setup<'_> {
             fleet: self.fleet.clone(),
             tenants: vec!["".into(), "vision".into(), "speech".into()],
             labels: vec!["".into()],
+            services: Vec::new(),
             epoch_unix_s: None,
             expected: Vec::new(),
+            tiers: Tiers::none(),
         }
     }
 

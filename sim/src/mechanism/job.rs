@@ -165,6 +165,20 @@ impl JobState {
         Ok(Placement { accelerators, nodes, degree: self.workers / accelerators })
     }
 
+    /// As [`JobState::placed_on`], but for any size: where the workers cannot be dealt out evenly, the fullest accelerator counts.
+    /// Costs are then defined for whatever a scheduler does.
+    pub fn placed_somehow(&self, accelerators: u32, nodes: u32) -> Placement {
+        let accelerators = accelerators.max(1);
+        Placement { accelerators, nodes: nodes.clamp(1, accelerators), degree: self.workers.div_ceil(accelerators).max(1) }
+    }
+
+    /// This model trained by so many workers. Where the model does not divide them, a replica spans the largest part that does.
+    pub fn with_workers(&self, workers: u32) -> JobState {
+        let workers = workers.max(1);
+        let model_parallel = (1..=self.model_parallel.clamp(1, workers)).rev().find(|shard| workers.is_multiple_of(*shard));
+        JobState { workers, model_parallel: model_parallel.unwrap_or(1), ..self.clone() }
+    }
+
     fn check(&self) -> Result<(), PlacementError> {
         let JobState { workers, model_parallel, accelerators_per_node, .. } = *self;
         let sound = workers > 0 && model_parallel > 0 && accelerators_per_node > 0 && workers % model_parallel == 0;

@@ -5,6 +5,7 @@ use super::units::{BySize, Fraction, Seconds};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use traces::scenario::StateRule;
 
 /// The switching mechanism of a fleet. A rate that is absent takes no time; so the default costs nothing at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Mechanism {
     pub splicing: Splicing,
     /// Checkpoints while the job runs on.
     pub checkpoint: Checkpoint,
+    /// Which jobs of a simulated world have which profile, unless the scenario says it ([`StateRule`]). Jobs to which no rule
+    /// applies have nothing to carry.
+    pub states: Vec<StateRule>,
     /// Known models, by name.
     pub profiles: BTreeMap<String, JobState>,
 }
@@ -133,6 +137,7 @@ pub struct Splicing {
 pub struct Checkpoint {
     /// From one periodic checkpoint to the next; none: only on demand.
     pub period_s: Option<Seconds>,
-    /// Whether the job goes on as soon as it is dumped, while the upload runs.
+    /// Whether the job goes on as soon as it is dumped, while the upload runs. In a simulated world a job that is stopped gives
+    /// its accelerators back at that moment too: its state lies in the nodes' host memory.
     pub upload_in_background: bool,
 }

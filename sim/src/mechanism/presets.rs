@@ -4,6 +4,7 @@ use super::job::JobState;
 use super::model::Mechanism;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use traces::scenario::StateRule;
 
 /// Name and text of every preset. They are files like any other, and say where their figures are from.
 const PRESETS: [(&str, &str); 6] = [
@@ -51,6 +52,16 @@ pub enum PresetError {
         place: String,
         /// Line, column, field, and what was expected there.
         source: Box<toml::de::Error>,
+    },
+    /// A rule names a profile that there is not.
+    #[error("{place}: state[{rule}].profile: {source}")]
+    Rule {
+        /// The file.
+        place: String,
+        /// The rule's number, from 0.
+        rule: usize,
+        /// What is wrong.
+        source: Box<PresetError>,
     },
     /// A profile contradicts itself.
     #[error("{place}: profile `{profile}`: {source}")]
@@ -112,7 +123,28 @@ impl Mechanism {
                 source,
             })?;
         }
+        mechanism.check_states(&mechanism.states, place)?;
         Ok(mechanism)
+    }
+
+    /// Rules must name profiles that there are.
+    fn check_states(&self, states: &[StateRule], place: &str) -> Result<(), PresetError> {
+        let unknown = states.iter().position(|rule| !self.profiles.contains_key(&rule.profile));
+        unknown.map_or(Ok(()), |rule| {
+            Err(PresetError::Rule { place: place.into(), rule, source: Box::new(self.no_profile(&states[rule].profile)) })
+        })
+    }
+
+    /// The same with the scenario's rules (where it has any) in place of its own.
+    ///
+    /// # Errors
+    /// A rule with an unknown profile; `place` is named.
+    pub fn with_states(mut self, states: &[StateRule], place: &str) -> Result<Mechanism, PresetError> {
+        self.check_states(states, place)?;
+        if !states.is_empty() {
+            self.states = states.to_vec();
+        }
+        Ok(self)
     }
 
     /// The profile of a known model. Set `workers` and the nodes' size to use it at another scale.
@@ -120,10 +152,14 @@ impl Mechanism {
     /// # Errors
     /// An unknown name, with the valid ones.
     pub fn profile(&self, name: &str) -> Result<&JobState, PresetError> {
-        self.profiles.get(name).ok_or_else(|| PresetError::Profile {
+        self.profiles.get(name).ok_or_else(|| self.no_profile(name))
+    }
+
+    fn no_profile(&self, name: &str) -> PresetError {
+        PresetError::Profile {
             mechanism: self.name.clone(),
             name: name.into(),
             valid: self.profiles.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-        })
+        }
     }
 }

@@ -21,6 +21,8 @@ pub use plan::ModelError;
 pub use presets::{PRESETS, Preset};
 pub use stream::{Keyed, Stream, stream};
 
+pub(crate) use law::normal_quantile;
+
 use crate::model::{Trace, TraceJob};
 use draw::{Draws, Entry};
 use plan::Plan;

@@ -32,6 +32,7 @@ pub mod pai;
 pub mod philly;
 pub mod plain;
 pub mod pollux;
+pub mod requests;
 mod side;
 pub mod slurm;
 mod source;
@@ -40,6 +41,7 @@ pub mod swf;
 pub use error::{BadRow, ImportError};
 pub use format::{FORMATS, Format, FormatInfo, UnknownFormat};
 pub use machines::{import_fleet, import_fleet_bytes};
+pub use requests::{Request, read_requests};
 
 use crate::model::Trace;
 use builder::Builder;

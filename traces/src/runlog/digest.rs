@@ -63,6 +63,7 @@ impl LogDigest {
             Event::Failed { job, attempt, progress, lost } => {
                 self.words([head(if lost { 8 } else { 5 }, job.0), attempt.0.into(), progress.0]);
             }
+            Event::Withdrawn { job } => self.words([head(10, job.0)]),
             Event::Node { node, state } => self.words([head(9, node.0), state as u64]),
         }
     }

@@ -7,14 +7,16 @@
 mod digest;
 mod file;
 pub mod replay;
+mod serving;
 mod tracker;
 
 pub use digest::LogDigest;
 pub use file::{LogError, LogReader, LogWriter};
+pub use serving::{ServiceInfo, Serving, ServingRecord};
 pub use tracker::{JobRecord, Tracker, held_milli};
 
 use crate::model::Outcome;
-use policies::{Event, Fleet, JobId, Note, Order, Span, Time};
+use policies::{Event, Fleet, JobId, Note, Order, Span, Tiers, Time};
 use serde::{Deserialize, Serialize};
 
 /// Which world a run happened in.
@@ -54,10 +56,14 @@ pub struct Header {
     pub tenants: Vec<String>,
     /// Label names.
     pub labels: Vec<String>,
+    /// The services whose replicas are among the jobs.
+    pub services: Vec<ServiceInfo>,
     /// Calendar time of [`Time::ZERO`], seconds since 1970, where known.
     pub epoch_unix_s: Option<i64>,
     /// What the placement was told to expect (see [`policies::Placement::expect`]); empty where it did not ask.
     pub expected: Vec<(policies::Demand, u32)>,
+    /// What is owed to whom; none if no books were kept.
+    pub tiers: Tiers,
 }
 
 /// What people want to know of a job and the scheduler does not.
@@ -132,6 +138,12 @@ impl<'a> Recorder<'a> {
     /// Records into `writer`, if there is one; `meta` describes jobs for the log.
     pub fn new(capacity_milli: u64, writer: Option<LogWriter>, meta: &'a dyn Fn(JobId) -> JobMeta) -> Recorder<'a> {
         Recorder { tracker: Tracker::new(capacity_milli), digest: LogDigest::default(), writer, meta, error: None }
+    }
+
+    /// The same, which also follows the replicas of these services.
+    pub fn with_services(mut self, services: &[ServiceInfo]) -> Recorder<'a> {
+        self.tracker = self.tracker.with_services(services);
+        self
     }
 
     /// Closes the log. Returns the results and the digest of all events and orders as 32 hexadecimal digits.

@@ -77,7 +77,7 @@ pub fn scheduler_of(reader: &LogReader) -> Result<Scheduler, SpecError> {
     if placement.wants_prior() {
         placement.expect(&header.expected);
     }
-    Ok(Scheduler::new(header.fleet.clone(), policy, placement))
+    Ok(Scheduler::new(header.fleet.clone(), policy, placement).with_tiers(&header.tiers))
 }
 
 /// Replays a log to its end. `each` sees every step after it was compared.

@@ -1,5 +1,6 @@
 //! Results from steps: a row per job and a few integrals.
 
+use super::serving::{ServiceInfo, Serving};
 use super::{Observer, StepView};
 use policies::{Allocation, Attempt, Event, JobId, JobSpec, Order, Reason, Span, Time, WHOLE_MILLI};
 
@@ -11,7 +12,7 @@ pub struct JobRecord {
     pub submit: Time,
     /// When its first attempt ran; [`Time::MAX`] if none did.
     pub first_start: Time,
-    /// Since when it runs, while it does; then when it was done. [`Time::MAX`] otherwise.
+    /// Since when it runs, while it does; then when it was done or withdrawn. [`Time::MAX`] otherwise.
     mark: Time,
     /// Time spent running, over all attempts.
     pub executed: Span,
@@ -19,7 +20,7 @@ pub struct JobRecord {
     service: u64,
     /// Accelerator-thousandths that it asked for.
     pub milli: u32,
-    /// Accelerator-thousandths that it holds, or [`HOLDS_NOTHING`].
+    /// Accelerator-thousandths that it holds, [`HOLDS_NOTHING`], or [`WITHDRAWN`].
     held_milli: u32,
     /// Whose it was.
     pub tenant: u32,
@@ -33,20 +34,32 @@ pub struct JobRecord {
 }
 
 const HOLDS_NOTHING: u32 = u32::MAX;
+/// Holds nothing, and never will.
+const WITHDRAWN: u32 = u32::MAX - 1;
 
 impl JobRecord {
     fn holds(&self) -> bool {
-        self.held_milli != HOLDS_NOTHING
+        self.held_milli < WITHDRAWN
     }
 
-    /// Whether it is done.
+    /// Whether it is done, well or badly.
     pub fn is_done(&self) -> bool {
-        self.mark != Time::MAX && !self.holds()
+        self.mark != Time::MAX && self.held_milli == HOLDS_NOTHING
     }
 
-    /// When it was done; [`Time::MAX`] if it was not.
+    /// Whether its owner withdrew it before it was done.
+    pub fn is_withdrawn(&self) -> bool {
+        self.held_milli == WITHDRAWN
+    }
+
+    /// When it was done or withdrawn; [`Time::MAX`] if it was not.
     pub fn end(&self) -> Time {
-        if self.is_done() { self.mark } else { Time::MAX }
+        if self.holds() { Time::MAX } else { self.mark }
+    }
+
+    /// Since when it runs; [`Time::MAX`] while it does not.
+    pub fn running_since(&self) -> Time {
+        if self.holds() { self.mark } else { Time::MAX }
     }
 
     /// Whether it is done because it used up its attempts.
@@ -91,6 +104,9 @@ pub struct Tracker {
     pub moves: u64,
     /// Jobs that are done.
     pub done: u64,
+    /// Jobs that were withdrawn before they were done.
+    pub withdrawn: u64,
+    serving: Serving,
     first_submit: Time,
     last_end: Time,
 }
@@ -110,9 +126,27 @@ impl Tracker {
             preemptions: 0,
             moves: 0,
             done: 0,
+            withdrawn: 0,
+            serving: Serving::default(),
             first_submit: Time::MAX,
             last_end: Time::ZERO,
         }
+    }
+
+    /// The same, which also follows the replicas of these services.
+    pub fn with_services(mut self, services: &[ServiceInfo]) -> Tracker {
+        self.serving = Serving::new(services);
+        self
+    }
+
+    /// What became of the services' replicas, so far.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// When the last step was.
+    pub fn last(&self) -> Time {
+        self.last
     }
 
     /// A row per submitted job, by id.
@@ -120,7 +154,7 @@ impl Tracker {
         &self.jobs
     }
 
-    /// From the first submission to the last end.
+    /// From the first submission to the last end, or withdrawal.
     pub fn makespan(&self) -> Span {
         self.last_end.since(self.first_submit)
     }
@@ -143,7 +177,12 @@ impl Tracker {
             Event::Started { job, attempt } => {
                 if let Some(row) = self.current(job, attempt).filter(|row| row.mark == Time::MAX) {
                     row.mark = now;
+                    let first = row.first_start == Time::MAX;
                     row.first_start = row.first_start.min(now);
+                    if first {
+                        let (tenant, submit) = (row.tenant, row.submit);
+                        self.serving.first_start(tenant, now.since(submit));
+                    }
                 }
             }
             Event::Stopped { job, attempt, .. } => {
@@ -167,13 +206,29 @@ impl Tracker {
                     }
                 }
             }
+            Event::Withdrawn { job } => self.withdraw(now, job),
             Event::Node { .. } => {}
         }
+    }
+
+    #[cold]
+    fn withdraw(&mut self, now: Time, job: JobId) {
+        let row = self.jobs[job.index()];
+        if row.is_done() || row.is_withdrawn() {
+            return;
+        }
+        self.leave(now, job, Attempt(row.attempts));
+        self.serving.withdrawn(row.tenant, now, (row.first_start == Time::MAX).then(|| now.since(row.submit)));
+        let row = &mut self.jobs[job.index()];
+        (row.mark, row.held_milli) = (now, WITHDRAWN);
+        self.withdrawn += 1;
+        self.last_end = self.last_end.max(now);
     }
 
     #[inline]
     fn submit(&mut self, now: Time, spec: &JobSpec) {
         self.first_submit = self.first_submit.min(now);
+        self.serving.submitted(spec.tenant.0, now);
         self.jobs.push(JobRecord {
             submit: now,
             first_start: Time::MAX,
@@ -205,6 +260,7 @@ impl Tracker {
         }
         let (held, ran) = (u64::from(row.held_milli), now.since(row.mark));
         self.used_milli -= held;
+        self.serving.left(row.tenant, row.mark, now);
         row.executed += ran;
         row.service = row.service.saturating_add(held.saturating_mul(ran.0));
         row.mark = Time::MAX;

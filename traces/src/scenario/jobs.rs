@@ -2,6 +2,7 @@
 
 use super::ScenarioError;
 use super::error::Place;
+use super::states::StateRule;
 use crate::generate::Keyed;
 use crate::model::TraceJob;
 use policies::Elastic;
@@ -18,6 +19,9 @@ pub struct JobRules {
     /// Which jobs may be resized, and how. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elastic: Option<ElasticRule>,
+    /// What jobs have to carry when they are stopped, moved and saved. Default: as the costs say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<StateRule>,
 }
 
 /// Which jobs may be resized, and how.
@@ -75,6 +79,7 @@ impl JobRules {
         if !self.tiers.is_empty() && (self.tiers.iter().sum::<f64>() <= 0.0 || self.tiers.len() > 255) {
             return Err(place.invalid("jobs.tiers", "no share above 0", "1 to 255 shares, at least one above 0"));
         }
+        StateRule::check(&self.state, place)?;
         let Some(rule) = &self.elastic else { return Ok(()) };
         let part = |field, value: f64| match (0.0..=1.0).contains(&value) {
             true => Ok(()),

@@ -20,20 +20,34 @@ mod error;
 mod estimates;
 mod faults;
 mod fleet;
+mod homes;
 mod jobs;
+mod network;
+mod services;
 mod source;
+mod states;
+mod study;
+mod tiers;
+mod until;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
+pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use network::{Bandwidths, NetworkSpec, RegionLinks};
+pub use services::{LoadSpec, ServiceSpec, ThroughputSpec, add_services};
 pub use source::{NoSuchJob, TraceSpec, align_types};
+pub use states::StateRule;
+pub use study::{Point, SweepSpec, VariantSpec, parse_setting};
+pub use tiers::TierSpec;
+pub use until::Until;
 
 use crate::duration::Length;
 use crate::generate::WorkloadModel;
 use error::Place;
-use policies::Fleet;
+use policies::{Fleet, Tiers};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -64,9 +78,27 @@ pub struct Scenario {
     /// What the trace does not say of its jobs: tiers, elasticity.
     #[serde(default)]
     pub jobs: JobRules,
+    /// Over what jobs move.
+    #[serde(default)]
+    pub network: NetworkSpec,
+    /// What is owed to whom, the best tier first. Default: Premium, Standard and Basic if `[jobs] tiers` is given, else nothing.
+    #[serde(default, rename = "tier", skip_serializing_if = "Vec::is_empty")]
+    pub tier_table: Vec<TierSpec>,
+    /// Inference services, beside the jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<ServiceSpec>,
+    /// Which clusters jobs may run in. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub home: Vec<HomeRule>,
     /// What breaks.
     #[serde(default)]
     pub faults: FaultSpec,
+    /// Run it once for each value of a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepSpec>,
+    /// Run it with these changes. Default: once, as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variant: Vec<VariantSpec>,
     /// The folder that relative paths start from: the scenario file's.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -82,16 +114,19 @@ pub struct RunSpec {
     pub placement: String,
     /// What policies are told about durations: `"none"`, `"oracle"`, `"trace"` or `"noisy(0.5)"`.
     pub estimates: Estimates,
-    /// What starting, stopping, saving and moving cost: `"zero"` or a preset's name.
+    /// What starting, stopping, saving and moving cost: `"zero"`, a preset's name, or a mechanism's `.toml` file relative to the
+    /// scenario's folder.
     pub costs: String,
     /// Mean running time between crashes of one job; a crashed attempt runs again from its last stop. Default: none crash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crashes: Option<Length>,
     /// How many attempts may fail before a job does. Default: 1.
     pub attempts: u16,
-    /// Stop at this simulated time. Default: when all jobs are done.
+    /// Whether to compute what no policy can beat, and show it beside the results.
+    pub bound: bool,
+    /// Stop at this simulated time, or with the last submission. Default: when all jobs are done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Length>,
+    pub until: Option<Until>,
 }
 
 impl Default for RunSpec {
@@ -103,6 +138,7 @@ impl Default for RunSpec {
             costs: "zero".into(),
             crashes: None,
             attempts: 1,
+            bound: false,
             until: None,
         }
     }
@@ -163,6 +199,16 @@ impl Scenario {
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
         self.jobs.check(place)?;
+        self.service.iter().enumerate().try_for_each(|(index, spec)| spec.check(index, place, &self.folder, &fleet))?;
+        self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
+        study::check(self, place)?;
+        self.network.check(place, &fleet)?;
+        tiers::check(&self.tier_table, place)?;
+        let tiers = self.tiers().len();
+        if self.jobs.tiers.len() > tiers {
+            let shares = format!("{} shares", self.jobs.tiers.len());
+            return Err(place.invalid("jobs.tiers", shares, &format!("one for each of the {tiers} tiers")));
+        }
         self.faults.check(place, &self.folder, &fleet)?;
         if self.run.policies.is_empty() {
             return Err(place.invalid("run.policies", "empty", "at least one policy, e.g. [\"fifo\"]"));
@@ -173,6 +219,14 @@ impl Scenario {
     /// Builds the fleet.
     pub fn fleet(&self) -> Result<Fleet, ScenarioError> {
         self.fleet.build(&self.folder).map_err(ScenarioError::Fleet)
+    }
+
+    /// What is owed to whom. Where nobody asks for tiers it is one that owes nothing, so that books are kept all the same.
+    pub fn tiers(&self) -> Tiers {
+        if self.tier_table.is_empty() && self.jobs.tiers.is_empty() {
+            return Tiers::best_effort();
+        }
+        tiers::table(&self.tier_table)
     }
 
     /// Where the jobs come from. A model without a capacity of its own gets the fleet's, and leaves out jobs that the

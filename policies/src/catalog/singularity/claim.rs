@@ -75,16 +75,41 @@ fn several(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: u
     Some(site)
 }
 
-/// Gives the pending `job` of `tier` a place for `size` accelerators, telling jobs of worse tiers to stop: `victims(node)`
-/// gives those on a node, whom to stop first in front. Returns them, or `None`, and nothing changes, if it cannot be done.
+/// Gives `job` of `tier`, which waits, or runs and is not on the floor, a place for `size` accelerators, telling jobs of worse
+/// tiers to stop: `victims(node)` gives those on a node, whom to stop first in front. Returns them, or `None`, and nothing
+/// changes, if it cannot be done.
 pub(super) fn claim(
     plan: &mut Plan<'_>,
     floor: &Floor,
     (job, tier, size): (JobId, usize, u32),
-    mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
+    victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
 ) -> Option<Vec<JobId>> {
     let demand = plan.job(job).spec.demand.on(size);
-    let site = site(plan.capacity(), floor, &demand, tier)?;
+    let own = plan.job(job).allocation.clone();
+    plan.view.capacity.lend(&own, demand.milli);
+    let found = choose(plan, floor, &demand, tier, victims);
+    plan.view.capacity.take(&own, demand.milli);
+    let (stopped, place) = found?;
+    for &victim in &stopped {
+        plan.preempt(victim, Some(job));
+    }
+    if own.is_empty() {
+        plan.launch_at(job, place);
+    } else {
+        plan.relocate_to(job, place);
+    }
+    Some(stopped)
+}
+
+/// Whom to stop, and the place that is there then.
+fn choose(
+    plan: &mut Plan<'_>,
+    floor: &Floor,
+    demand: &Demand,
+    tier: usize,
+    mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
+) -> Option<(Vec<JobId>, Allocation)> {
+    let site = site(plan.capacity(), floor, demand, tier)?;
     let mut stopped: Vec<JobId> = Vec::new();
     for &(node, count) in &site.parts {
         let group = plan.capacity().group_of(node) as usize;
@@ -102,12 +127,8 @@ pub(super) fn claim(
             }
         }
     }
-    let place = place_without(plan, &demand, &site.parts, &stopped)?;
-    for &victim in &stopped {
-        plan.preempt(victim, Some(job));
-    }
-    plan.launch_at(job, place);
-    Some(stopped)
+    let place = place_without(plan, demand, &site.parts, &stopped)?;
+    Some((stopped, place))
 }
 
 /// The place on these nodes if `gone` were not there. Processors or memory may be short where accelerators are not.

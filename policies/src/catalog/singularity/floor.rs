@@ -7,7 +7,9 @@ use crate::idset::IdSet;
 use smallvec::SmallVec;
 
 /// Tiers that are told apart; worse ones count as the last of these.
-pub(super) const TIERS: usize = 4;
+pub(super) const TIERS: usize = 5;
+/// The rank of the worst tier. That before it is for jobs of that tier which have waited too long.
+pub(super) const WORST: usize = TIERS - 1;
 
 /// Jobs on one node.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 mod claim;
 mod consolidate;
 mod floor;
+mod ranks;
 mod upkeep;
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
@@ -15,7 +16,8 @@ use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::time::{Span, Time};
 use crate::view::View;
-use floor::{Floor, TIERS};
+use floor::{Floor, TIERS, WORST};
+use ranks::Ranks;
 use std::collections::BTreeSet;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -32,7 +34,7 @@ pub(super) const ENTRY: Entry = Entry {
         Parameter {
             key: "starve",
             default: "86400",
-            about: "seconds without running after which the worst tier ranks with the next",
+            about: "seconds without running after which a job of the worst tier goes before others of it",
         },
     ],
 };
@@ -63,7 +65,7 @@ struct Style {
 /// What is known of a live job beside what the view knows.
 #[derive(Clone, Debug)]
 struct Row {
-    /// Its tier, or a better one while it is owed.
+    /// The rank of its tier, or a better one while it is owed.
     tier: u8,
     /// When it last took a seat; when it began to wait, while it has none.
     since: Time,
@@ -76,16 +78,20 @@ struct Row {
 /// * a job that finds no room takes it from worse tiers, where the fewest accelerators are held by them;
 /// * who made way goes on at once on fewer accelerators, or elsewhere, if that fits, and waits otherwise; nothing is lost;
 /// * elastic gangs for which there is no room start on fewer accelerators;
-/// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first;
+/// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first; those that run too slowly for what
+///   they were promised take it from worse tiers;
 /// * nodes that are to be emptied are;
-/// * the worst tier ranks with the next one after it has not run for `starve`.
+/// * who is of the worst tier and has not run for `starve` goes before others of it, and takes their place.
 struct Singularity {
     style: Style,
+    ranks: Option<Ranks>,
     floor: Option<Floor>,
     rows: IdTable<Row>,
     waiting: [ClassQueue<Time>; TIERS],
     /// Jobs of the worst tier that wait, by since when.
     hungry: BTreeSet<(Time, JobId)>,
+    /// Jobs that had waited too long and run now, by when they rank with their tier again.
+    fed: BTreeSet<(Time, JobId)>,
     /// Jobs that were stopped for others and have not found another place yet.
     uprooted: BTreeSet<(u8, Time, JobId)>,
     /// Jobs that sit on fewer accelerators than they asked for.
@@ -99,10 +105,12 @@ impl Singularity {
     fn new(style: Style) -> Singularity {
         Singularity {
             style,
+            ranks: None,
             floor: None,
             rows: IdTable::default(),
             waiting: std::array::from_fn(|_| ClassQueue::default()),
             hungry: BTreeSet::new(),
+            fed: BTreeSet::new(),
             uprooted: BTreeSet::new(),
             shrunk: BTreeSet::new(),
             draining: BTreeSet::new(),
@@ -121,11 +129,12 @@ impl Singularity {
     /// The job waits.
     fn wait(&mut self, view: &View, job: JobId) {
         let entry = view.job(job);
-        let (class, submit, own) = (entry.class, entry.submit, entry.spec.tier.min(TIERS as u8 - 1));
+        let (class, submit) = (entry.class, entry.submit);
+        let own = self.ranks.get_or_insert_with(|| Ranks::of(view)).rank(entry.spec.tier);
         let row = self.row_mut(job);
         (row.tier, row.since) = (own, view.now());
         self.waiting[own as usize].push(class, submit, job);
-        if own > 0 {
+        if usize::from(own) == WORST {
             self.hungry.insert((view.now(), job));
         }
     }
@@ -153,6 +162,7 @@ impl Singularity {
     fn rise(&mut self, job: JobId) {
         let Some(row) = self.rows.get_mut(job) else { return };
         self.shrunk.remove(&(row.tier, row.since, job));
+        self.fed.remove(&(row.since + self.style.quiet, job));
         if !row.seat.is_empty() {
             let seat = std::mem::take(&mut row.seat);
             self.floor.as_mut().expect("made at the first decision").leave(job, row.tier.into(), &seat);
@@ -190,7 +200,7 @@ impl Singularity {
         false
     }
 
-    /// Takes room from worse tiers. Returns whether the job has a place now.
+    /// Takes room from worse tiers, for a job that waits or for one that runs and is to grow. Returns whether it has a place now.
     fn claim(&mut self, plan: &mut Plan<'_>, job: JobId, tier: usize, size: u32) -> bool {
         let demand = plan.job(job).spec.demand;
         if tier + 1 >= TIERS || !demand.is_whole() || size == 0 {
@@ -212,7 +222,7 @@ impl Singularity {
         for victim in stopped {
             self.uproot(plan, victim);
         }
-        plan.job(job).phase != Phase::Pending
+        true
     }
 
     /// A job that was just stopped for another one gets up.
@@ -241,7 +251,12 @@ impl Policy for Singularity {
                 if self.shrunk.remove(&(row.tier, row.since, job)) {
                     self.shrunk.insert((row.tier, now, job));
                 }
+                // An attempt that was told to stop may start after all, before the next one does.
+                self.fed.remove(&(row.since + self.style.quiet, job));
                 row.since = now;
+                if usize::from(row.tier) == WORST - 1 && !row.seat.is_empty() {
+                    self.fed.insert((now + self.style.quiet, job));
+                }
             }
             Event::Stopped { job, .. } | Event::Failed { job, .. } | Event::Finished { job, .. } => {
                 let entry = view.job(job);
@@ -258,6 +273,15 @@ impl Policy for Singularity {
                         self.wait(view, job);
                     }
                 }
+            }
+            Event::Withdrawn { job } => {
+                let (class, submit) = (view.job(job).class, view.job(job).submit);
+                let (tier, since) = (self.row(job).tier, self.row(job).since);
+                self.waiting[usize::from(tier)].remove(class, submit, job);
+                self.hungry.remove(&(since, job));
+                self.uprooted.remove(&(tier, submit, job));
+                self.rise(job);
+                self.rows.retire(job);
             }
             Event::Node { node, state } => {
                 if let Some(floor) = &mut self.floor {
@@ -289,7 +313,8 @@ impl Policy for Singularity {
                 self.start_waiting(plan, tier);
             }
             // Who made way may have left room for more than the job that it made way for.
-            if generation == plan.capacity().generation() {
+            let settled = generation == plan.capacity().generation();
+            if !self.catch_up(plan) && settled {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! What is done for those who sit already, and for those who never do.
 
 use super::Singularity;
-use super::floor::TIERS;
+use super::floor::{TIERS, WORST};
 use crate::ids::{JobId, NodeId};
 use crate::job::Phase;
 use crate::plan::Plan;
@@ -11,8 +11,19 @@ use crate::time::Time;
 const MOVES: usize = 16;
 
 impl Singularity {
-    /// Ranks jobs that have waited too long with the tier before theirs.
+    /// Ranks jobs that have waited too long before others of the worst tier, until they have run for a while.
     pub(super) fn feed(&mut self, plan: &Plan<'_>) {
+        while let Some(&(due, job)) = self.fed.first() {
+            if due > plan.now() {
+                self.wake_at(due);
+                break;
+            }
+            self.fed.pop_first();
+            let since = self.row(job).since;
+            self.rise(job);
+            self.row_mut(job).tier = WORST as u8;
+            self.sit_again(plan, job, since);
+        }
         while let Some(&(since, job)) = self.hungry.first() {
             let due = since + self.style.starve;
             if due > plan.now() {
@@ -21,13 +32,11 @@ impl Singularity {
             }
             self.hungry.pop_first();
             let (class, submit) = (plan.job(job).class, plan.job(job).submit);
-            let tier = self.row(job).tier;
-            if plan.job(job).phase != Phase::Pending || tier == 0 {
-                continue;
+            if plan.job(job).phase == Phase::Pending {
+                self.waiting[WORST].remove(class, submit, job);
+                self.row_mut(job).tier = WORST as u8 - 1;
+                self.waiting[WORST - 1].push(class, submit, job);
             }
-            self.waiting[tier as usize].remove(class, submit, job);
-            self.row_mut(job).tier = tier - 1;
-            self.waiting[tier as usize - 1].push(class, submit, job);
         }
     }
 
@@ -73,6 +82,39 @@ impl Singularity {
                 self.uproot(plan, job);
             }
         }
+    }
+
+    /// Grows jobs that run too slowly for what they were promised, at the cost of worse tiers. Returns whether it did.
+    pub(super) fn catch_up(&mut self, plan: &mut Plan<'_>) -> bool {
+        let Some(ranks) = &self.ranks else { return false };
+        let mut grown = false;
+        let slow = |&&(tier, _, job): &&(u8, Time, JobId)| {
+            let entry = plan.job(job);
+            let settled = matches!(entry.phase, Phase::Running) && ranks.is_too_slow(tier.into(), entry.speed);
+            settled && entry.remaining_at(plan.now()).is_none_or(|left| left >= self.style.quiet)
+        };
+        let slow: Vec<_> = self.shrunk.iter().take(8 * MOVES).filter(slow).take(MOVES).copied().collect();
+        for (tier, since, job) in slow {
+            let entry = plan.job(job);
+            // It may have made way for one before it.
+            if entry.phase != Phase::Running {
+                continue;
+            }
+            // It may have been stopped for one before it.
+            if entry.phase != Phase::Running {
+                continue;
+            }
+            let size = entry.size();
+            let larger: Vec<u32> = entry.spec.sizes().take_while(|&larger| larger > size).collect();
+            self.rise(job);
+            if larger.into_iter().any(|larger| self.claim(plan, job, tier.into(), larger)) {
+                self.sit(plan, job);
+                grown = true;
+            } else {
+                self.sit_again(plan, job, since);
+            }
+        }
+        grown
     }
 
     /// Gives what nobody who waits can use to jobs that run on fewer accelerators than they asked for.
@@ -127,5 +169,8 @@ impl Singularity {
             self.shrunk.insert((row.tier, since, job));
         }
         row.since = since;
+        if usize::from(row.tier) == WORST - 1 {
+            self.fed.insert((since + self.style.quiet, job));
+        }
     }
 }

@@ -1,0 +1,47 @@
+//! What the tier table means to the policy.
+
+use super::floor::{TIERS, WORST};
+use crate::elastic::FULL_SPEED;
+use crate::tier::Tiers;
+use crate::view::View;
+
+/// Tiers by whom capacity is taken from last: rank 0 is never stopped for another.
+#[derive(Clone, Debug)]
+pub(super) struct Ranks {
+    tiers: Tiers,
+    /// By tier.
+    rank: Vec<u8>,
+    /// The best guarantee of a rank, in ten-thousandths.
+    guarantee: [u32; TIERS],
+}
+
+impl Ranks {
+    /// By the tier table of the books; by the default one where none are kept.
+    pub fn of(view: &View) -> Ranks {
+        let tiers = view.ledger().map_or_else(Tiers::default, |ledger| ledger.tiers().clone());
+        let mut order: Vec<u8> = tiers.iter().map(|tier| tier.preempt).collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        order.dedup();
+        let position = |preempt: u8| order.iter().position(|&other| other == preempt).unwrap_or(0);
+        // The last rank is the worst tier's; that before it is for those of them who have waited too long.
+        let last = order.len() - 1;
+        let rank_of = |position: usize| if position == last { WORST } else { position.min(WORST - 2) };
+        let rank: Vec<u8> = tiers.iter().map(|tier| rank_of(position(tier.preempt)) as u8).collect();
+        let mut guarantee = [0; TIERS];
+        for (tier, &rank) in tiers.iter().zip(&rank) {
+            let best = &mut guarantee[usize::from(rank)];
+            *best = u32::from(tier.guarantee).max(*best);
+        }
+        Ranks { tiers, rank, guarantee }
+    }
+
+    /// The rank of a job of `tier`.
+    pub fn rank(&self, tier: u8) -> u8 {
+        self.rank[self.tiers.index(tier)]
+    }
+
+    /// Whether running at `speed`, in ten-thousandths of full speed, breaks what a rank was promised.
+    pub fn is_too_slow(&self, rank: usize, speed: u32) -> bool {
+        speed.min(FULL_SPEED) < self.guarantee[rank]
+    }
+}
