@@ -91,14 +91,14 @@ fn a_program_with_the_runtime_built_in_is_told_at_once() {
     assert!(said(&output).contains("links the CUDA runtime statically"), "{}", said(&output));
 }
 
+/// Runs a program that writes a line a step, undisturbed and with checkpoints at random instants: its lines must be the same.
 /// `ORRERY_CHECKPOINTS` says how many; the default keeps CI short.
-#[test]
-fn checkpoints_at_random_instants_change_nothing() {
-    let Some(site) = simulated(&["train"]).filter(|_| criu()) else { return };
+fn disturb(site: &Site, program: &Path, before: &[&str], steps_each: usize, pause: &str) {
     let times = std::env::var("ORRERY_CHECKPOINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    let (train, steps) = (site.path("train"), (100 + times * 60).to_string());
-    ended(&site.exec(&train, &["undisturbed", &steps]).output().unwrap());
-    let mut running = site.exec(&train, &["disturbed", &steps, "3000"]).spawn().unwrap();
+    let steps = (100 + times * steps_each).to_string();
+    let exec = |rest: &[&str]| site.exec(program, &[before, rest].concat());
+    ended(&exec(&["undisturbed", &steps]).output().unwrap());
+    let mut running = exec(&["disturbed", &steps, pause]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the first steps", || (lines(&site.path("disturbed")) > 5).then_some(()));
     let mut random = u64::from(std::process::id());
     let mut made = 0;
@@ -127,6 +127,28 @@ fn checkpoints_at_random_instants_change_nothing() {
     finished(running);
     assert!(made > times / 2, "only {made} checkpoints");
     assert_eq!(fs::read(site.path("disturbed")).unwrap(), fs::read(site.path("undisturbed")).unwrap());
+}
+
+#[test]
+fn checkpoints_at_random_instants_change_nothing() {
+    let Some(site) = simulated(&["train"]).filter(|_| criu()) else { return };
+    disturb(&site, &site.path("train"), &[], 60, "3000");
+}
+
+/// PyTorch for CUDA 13.0 as it comes, with others' libraries standing in for NVIDIA's: copies of all kinds, and checkpoints.
+#[test]
+fn pytorchs_tensors_travel() {
+    let python = std::env::var_os("ORRERY_TORCH_VENV").map(|folder| PathBuf::from(folder).join("bin/python"));
+    let Some(python) = python.filter(|python| python.exists()) else {
+        return println!("SKIPPED: PyTorch not found (name its environment in ORRERY_TORCH_VENV, see .ci/run)");
+    };
+    let site = site("cuda:simulated", PathBuf::from("/nowhere"), None);
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/tests/cuda/tensors.py");
+    if criu() {
+        disturb(&site, &python, &[program], 20, "0.01");
+    } else {
+        ended(&site.exec(&python, &[program, "log", "50"]).output().unwrap());
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use wire::cuda::{self, Call, Span, Work};
 use wire::{Id, Request};
 
-/// Bytes of a read that go through the staging area at a time.
-const PIECE: u64 = 32 << 20;
+/// Bytes of a read that go through the staging area at a time: few enough for the same pages to be used again while hot.
+const PIECE: u64 = 1 << 20;
 
 const HOST_TO_HOST: i32 = 0;
 const HOST_TO_DEVICE: i32 = 1;

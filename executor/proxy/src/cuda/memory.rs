@@ -128,7 +128,10 @@ impl Memory {
     }
 
     /// Bytes of data in a span that lies in one allocation.
-    fn check(&self, span: Span) -> Result<u64> {
+    ///
+    /// # Errors
+    /// [`cuda::INVALID_VALUE`] or [`cuda::INVALID_PITCH`]: it does not.
+    pub fn check(&self, span: Span) -> Result<u64> {
         let (len, end) = span.len().zip(span.end()).ok_or(cuda::INVALID_VALUE)?;
         if len > 0 {
             self.bytes(span.address, end - span.address).map_err(|_| cuda::INVALID_VALUE)?;

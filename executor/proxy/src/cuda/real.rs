@@ -103,6 +103,9 @@ impl Real {
                 return Ok(encoded(&self.device.properties(range)));
             }
             Call::Space { id, base, size } => {
+                if self.objects.values().any(|object| matches!(object, Object::Space)) {
+                    return Err(cuda::INVALID_VALUE.into());
+                }
                 let range = self.space(Some(*base))?.range();
                 if range.0 != *base || range.1 < *size {
                     let said = "the driver does not give this job its addresses again; restore it on another device".into();

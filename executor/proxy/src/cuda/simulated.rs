@@ -10,7 +10,7 @@ use crate::cuda::{Failure, Result, encoded, now, settle};
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use wire::cuda::{self, Call, FunctionInfo, Properties, Work};
+use wire::cuda::{self, Call, FunctionInfo, Properties, Span, Work};
 use wire::{DEVICE, Id, Request, Stage};
 
 /// Bytes of memory that each worker has.
@@ -168,10 +168,7 @@ impl Simulated {
     fn work(&mut self, work: &Work, body: Body, region: &Region) -> Result<()> {
         match work {
             Work::Launch { function, grid, block, shared, params } => self.launch(*function, *grid, *block, *shared, params)?,
-            Work::Read { from, stage } => {
-                let data = self.memory.gather(*from)?;
-                self.stage(region, stage, &data)?;
-            }
+            Work::Read { from, stage } => self.stage(region, stage, *from)?,
             Work::Write { to } => self.memory.scatter(*to, &body.into_vec())?,
             Work::Copy { from, to } => {
                 let data = self.memory.gather(*from)?;
@@ -214,14 +211,20 @@ impl Simulated {
         })
     }
 
+    /// Copies rows to the staging area, packed, without a stop between.
     #[allow(unsafe_code, reason = "writes to the memory that the worker shares")]
-    fn stage(&self, region: &Region, stage: &Stage, data: &[u8]) -> Result<()> {
+    fn stage(&self, region: &Region, stage: &Stage, from: Span) -> Result<()> {
         let end = stage.offset.checked_add(stage.len).ok_or(cuda::INVALID_VALUE)?;
-        if end > region.layout().staging || data.len() as u64 != stage.len {
+        if end > region.layout().staging || self.memory.check(from)? != stage.len {
             return Err(cuda::INVALID_VALUE.into());
         }
-        // SAFETY: the range was just checked to lie in the staging area.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), region.staging().add(stage.offset as usize), data.len()) };
+        let mut offset = stage.offset as usize;
+        for start in from.starts().filter(|_| !from.is_empty()) {
+            let row = self.memory.bytes(start, from.row)?;
+            // SAFETY: the rows are as long as the stage, whose range was just checked to lie in the staging area.
+            unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), region.staging().add(offset), row.len()) };
+            offset += row.len();
+        }
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(stage.ticket);
         Ok(())
     }
