@@ -327,7 +327,7 @@ impl Experiment {
             let spec = JobSpec {
                 demand: job.demand,
                 tenant: TenantId(job.tenant),
-                priority: job.priority,
+                priority: self.rules.priority(job, job.tier),
                 tier: job.tier,
                 attempts_max: u16::MAX,
                 estimate: None,
@@ -335,11 +335,12 @@ impl Experiment {
             };
             return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
         }
+        let tier = self.rules.tier(job);
         let spec = JobSpec {
             demand: job.demand,
             tenant: TenantId(job.tenant),
-            priority: job.priority,
-            tier: self.rules.tier(job),
+            priority: self.rules.priority(job, tier),
+            tier,
             attempts_max: self.attempts_max,
             estimate,
             elastic: self.rules.elastic(job),

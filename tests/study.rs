@@ -79,8 +79,7 @@ fn books_add_up_and_nobody_beats_the_bound() {
     let premium = |run: &Value| run["service"]["tiers"][0]["attained"].as_f64().unwrap();
     assert!(premium(&runs[1]) > premium(&runs[0]), "the tiers make no difference");
     // What the report says, it says from the log alone.
-    let written: Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("runs/s/summary.json")).unwrap()).unwrap();
+    let written: Value = serde_json::from_slice(&std::fs::read(folder.path().join("runs/s/summary.json")).unwrap()).unwrap();
     assert_eq!(written[1]["service"], runs[1]["service"]);
     let report = std::fs::read_to_string(folder.path().join("runs/s/report.html")).unwrap();
     for part in ["Premium &gt;= 0.95", "What became of accelerator-time", "GPU fraction of a job"] {

@@ -290,7 +290,10 @@ fn a_million_accelerators_and_their_links_take_a_few_lines() {
     assert_eq!((fleet.accelerators(), fleet.regions.len(), fleet.clusters.len()), (1_000_000, 25, 500));
     assert_eq!(fleet.clusters[499].name, "region-25/cluster-20");
     let gbps = |region, of: &dyn Fn(traces::scenario::Bandwidths) -> u64| of(scenario.network.of(region)) * 8 / 1_000_000_000;
-    assert_eq!((gbps("region-1", &|b| b.store), gbps("region-7", &|b| b.store), gbps("region-7", &|b| b.region)), (100, 50, 400));
+    assert_eq!(
+        (gbps("region-1", &|b| b.store), gbps("region-7", &|b| b.store), gbps("region-7", &|b| b.region)),
+        (100, 50, 400)
+    );
     assert_eq!(scenario.network.of("region-7").cluster, u64::MAX, "no limit");
     refused("[[fleet.region]]\nname = \"r\"\ncount = 4000000000\ncluster = []\n[workload]\n", &["4000000000 regions", "65535"]);
 }
