@@ -65,11 +65,7 @@ fn the_table_has_a_row_per_run_and_names_what_differs() {
     let a = summary();
     let b = Summary { seed: 2, ..a.clone() };
     let c = Summary { policy: "sjf".into(), ..a.clone() };
-    assert_eq!(
-        labels(&[&a, &b, &c]),
-        ["fifo, seed 1", "fifo, seed 2", "sjf"],
-        "only what is ambiguous gets longer"
-    );
+    assert_eq!(labels(&[&a, &b, &c]), ["fifo, seed 1", "fifo, seed 2", "sjf"], "only what is ambiguous gets longer");
     let table = summary_table(&[a.clone(), b, c]);
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[0].starts_with("policy") && rows[0].contains("mean JCT s"), "{table}");
