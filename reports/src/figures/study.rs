@@ -166,7 +166,8 @@ fn curves(area: &Area<'_>, metric: &Metric, lines: &[Line<'_>]) -> Drawn<()> {
 fn bars(area: &Area<'_>, metric: &Metric, lines: &[Line<'_>]) -> Drawn<()> {
     let names: Vec<String> = lines.iter().map(|line| shortened(&line.name, 24)).collect();
     let (y, room) = categories(&names);
-    let x = metric.axis(lines);
+    // Bars are compared by their lengths.
+    let x = if metric.time { metric.axis(lines) } else { Axis::share("") };
     let mut chart = panel(area, &metric.name, &x, &y, room)?;
     for (i, line) in lines.iter().enumerate() {
         let Some(value) = line.runs.first().and_then(|run| (metric.of)(run)) else { continue };
