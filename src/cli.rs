@@ -32,7 +32,7 @@ fn version() -> &'static str {
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a scenario, or a trace in one line, in the simulator
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Run real processes on this machine under a policy, from a job list
     Launch(LaunchArgs),
     /// Say why a job waited, and behind what

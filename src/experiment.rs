@@ -10,7 +10,7 @@ use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::Path;
 use std::time::Instant;
 use thiserror::Error;
-use traces::faults::Change;
+use traces::faults::{Change, Disturbance};
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
 use traces::scenario::{Estimates, JobRules, NetworkSpec};
 use traces::{Trace, TraceJob};
@@ -48,6 +48,8 @@ pub struct Experiment {
     pub services: Vec<ServiceInfo>,
     /// Nodes that break and are repaired, by time.
     pub changes: Vec<Change>,
+    /// What is in the way of work without ending it, by time.
+    pub disturbances: Vec<Disturbance>,
     /// What of an attempt's work survives a crash or the loss of its node.
     pub recovery: Recovery,
     /// How many attempts may fail before a job does.
@@ -144,6 +146,7 @@ impl Experiment {
             rules: JobRules::default(),
             services: Vec::new(),
             changes: Vec::new(),
+            disturbances: Vec::new(),
             recovery: Recovery::LastStop,
             attempts_max: 1,
             limits: Limits::default(),
@@ -243,10 +246,14 @@ impl Experiment {
         let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
         let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
         let mut watched = Watched { recorder, progress };
+        watched.recorder.tracker.expect_jobs(self.trace.jobs.len());
         let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
         let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
+        }
+        if !self.disturbances.is_empty() {
+            world = world.with_disturbances(&self.fleet, self.disturbances.clone());
         }
         let began = Instant::now();
         let end = sim::run(&mut scheduler, &mut world, self.arrivals(), self.limits, &mut watched);
@@ -320,7 +327,7 @@ impl Experiment {
             let spec = JobSpec {
                 demand: job.demand,
                 tenant: TenantId(job.tenant),
-                priority: job.priority,
+                priority: self.rules.priority(job, job.tier),
                 tier: job.tier,
                 attempts_max: u16::MAX,
                 estimate: None,
@@ -328,11 +335,12 @@ impl Experiment {
             };
             return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
         }
+        let tier = self.rules.tier(job);
         let spec = JobSpec {
             demand: job.demand,
             tenant: TenantId(job.tenant),
-            priority: job.priority,
-            tier: self.rules.tier(job),
+            priority: self.rules.priority(job, tier),
+            tier,
             attempts_max: self.attempts_max,
             estimate,
             elastic: self.rules.elastic(job),

@@ -4,10 +4,12 @@ use crate::cli::{FleetArgs, Misfits, ReadArgs, RunArgs};
 use anyhow::{Context, Result, bail};
 use orrery::experiment::{self, Experiment};
 use policies::{Fleet, Tiers, Time};
+use sim::mechanism::PresetError;
 use sim::{CostModel, Limits, Recovery};
 use std::path::{Path, PathBuf};
 use traces::scenario::{
-    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, StateRule, add_services, align_types, parse_nodes, settle,
+    Estimates, Jobs, Kind, Point, RecoverySpec, Scenario, ScenarioError, StateRule, add_services, align_types, parse_nodes,
+    settle,
 };
 use traces::{ImportOptions, Imported, OnBadRow, Trace, TraceJob, generate, import};
 
@@ -93,6 +95,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
     let tiers = if told { Tiers::default() } else { scenario.tiers() };
     let until = faults_until(&trace);
     let changes = scenario.faults.changes(&scenario.folder, &fleet, until, seed)?;
+    let disturbances = scenario.faults.disturbances(&fleet, until, seed);
     let experiment = Experiment {
         name: scenario.name.clone(),
         seed,
@@ -112,6 +115,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         rules: scenario.jobs.clone(),
         services,
         changes,
+        disturbances,
         recovery: match scenario.faults.recovery {
             RecoverySpec::LastStop => Recovery::LastStop,
             RecoverySpec::Periodic(every) => Recovery::Periodic(every.0),
@@ -129,8 +133,14 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
 fn cost_model(name: &str, folder: &Path, states: &[StateRule], scenario: &Path) -> Result<CostModel> {
     Ok(match CostModel::by_name(name, folder)? {
         CostModel::Mechanism(mechanism) => {
-            let place = format!("{}: jobs", scenario.display());
-            CostModel::Mechanism(Box::new(mechanism.with_states(states, &place)?))
+            let mechanism = mechanism.with_states(states, &scenario.display().to_string()).map_err(|error| match error {
+                PresetError::Rule { rule, source, .. } => {
+                    let field = format!("jobs.state[{rule}].profile");
+                    anyhow::Error::from(ScenarioError::refused(scenario, &field, source.to_string()))
+                }
+                other => other.into(),
+            })?;
+            CostModel::Mechanism(Box::new(mechanism))
         }
         fixed => fixed,
     })

@@ -43,7 +43,8 @@ fn the_commands_of_the_readme_work() {
             if command.starts_with("git ") || command.starts_with("cd ") || command.starts_with("cargo ") {
                 continue;
             }
-            if command.contains("../shared/") && !shared.exists() {
+            let needs_traces = command.contains("../shared/") || command.contains("scenarios/evidence/");
+            if needs_traces && !shared.exists() {
                 println!("SKIPPED: ../shared not found: {command}");
                 continue;
             }

@@ -91,6 +91,7 @@ impl Setup {
         let capacity_milli = self.fleet.accelerators() * u64::from(WHOLE_MILLI);
         let mut product = Product { tracker: Tracker::new(capacity_milli), digest: LogDigest::default() };
         let (began, cpu) = (Instant::now(), cpu_now_s());
+        product.tracker.expect_jobs(arrivals.size_hint().0);
         sim::run(&mut scheduler, &mut world, arrivals, Limits::default(), &mut product);
         let (cpu_s, wall_s) = (cpu_now_s() - cpu, began.elapsed().as_secs_f64());
         Ok(Measured { wall_s, cpu_s, tracker: product.tracker, log_digest: product.digest.finish() })

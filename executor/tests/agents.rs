@@ -151,12 +151,12 @@ fn a_job_is_gone_when_its_owner_withdraws_it_wherever_it_is() {
         agents.advance(now, &mut more);
         assert!(more.is_empty() && !agents.is_busy(), "{more:?}");
     };
-    case(&[], false, &[&[gone.clone()]]);
+    case(&[], false, &[std::slice::from_ref(&gone)]);
     // While it is being started it may or may not have been reported to run.
-    case(&[start(1)], false, &[&[gone.clone()], &[started(1), gone.clone()]]);
-    case(&[start(1)], true, &[&[gone.clone()]]);
+    case(&[start(1)], false, &[std::slice::from_ref(&gone), &[started(1), gone.clone()]]);
+    case(&[start(1)], true, &[std::slice::from_ref(&gone)]);
     // Suspended.
-    case(&[start(1), preempt(1)], true, &[&[gone.clone()]]);
+    case(&[start(1), preempt(1)], true, &[std::slice::from_ref(&gone)]);
 }
 
 #[test]

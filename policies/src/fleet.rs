@@ -37,6 +37,17 @@ pub struct Cluster {
     pub region: RegionId,
 }
 
+/// A locality domain between node and cluster: so many neighbouring nodes of one cluster that share something, such as a rack, a
+/// rail or a power supply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// For people.
+    pub name: String,
+    /// How many nodes; the last domain of a cluster may have fewer.
+    pub nodes: u32,
+}
+
 /// Everything that can be scheduled on. Ids are positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
@@ -48,6 +59,9 @@ pub struct Fleet {
     pub types: Vec<String>,
     /// Nodes.
     pub nodes: Vec<Node>,
+    /// Levels of locality domains, smallest first.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
 }
 
 impl Fleet {
@@ -108,6 +122,15 @@ impl Fleet {
     #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
+    }
+
+    /// The nodes of each group of `size` neighbours, in order of their clusters; with the `nodes` of a [`Domain`], its domains.
+    pub fn neighbours(&self, size: u32) -> Vec<Vec<NodeId>> {
+        let mut clusters = vec![Vec::new(); self.clusters.len()];
+        for (id, node) in self.nodes.iter().enumerate() {
+            clusters[node.cluster.index()].push(NodeId(id as u32));
+        }
+        clusters.iter().flat_map(|nodes| nodes.chunks(size.max(1) as usize).map(<[NodeId]>::to_vec)).collect()
     }
 
     /// The region of a cluster.

@@ -3,24 +3,42 @@
 use crate::ids::JobId;
 
 const PAGE: usize = 256;
+/// Pages that are kept for new rows when their own are gone: they are still in some cache.
+const SPARE_MAX: usize = 64;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Page<T> {
     rows: Vec<T>,
     retired: usize,
 }
 
 /// A row per job id. Memory follows the live jobs, not all that ever were: ten million short jobs do not stay.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct IdTable<T> {
     /// A page that is gone has no rows.
     pages: Vec<Page<T>>,
+    /// Empty.
+    spare: Vec<Vec<T>>,
     len: u32,
+}
+
+impl<T: Clone> Clone for IdTable<T> {
+    fn clone(&self) -> IdTable<T> {
+        IdTable { pages: self.pages.clone(), spare: Vec::new(), len: self.len }
+    }
+}
+
+impl<T: Clone> Clone for Page<T> {
+    fn clone(&self) -> Page<T> {
+        let mut rows = Vec::with_capacity(self.rows.capacity());
+        rows.extend_from_slice(&self.rows);
+        Page { rows, retired: self.retired }
+    }
 }
 
 impl<T> Default for IdTable<T> {
     fn default() -> IdTable<T> {
-        IdTable { pages: Vec::new(), len: 0 }
+        IdTable { pages: Vec::new(), spare: Vec::new(), len: 0 }
     }
 }
 
@@ -39,13 +57,28 @@ impl<T> IdTable<T> {
     /// Adds the row with the next id.
     #[inline]
     pub fn push(&mut self, row: T) -> JobId {
-        let id = self.len;
-        if (id as usize).is_multiple_of(PAGE) {
-            self.pages.push(Page { rows: Vec::with_capacity(PAGE), retired: 0 });
+        self.push_with(|| row)
+    }
+
+    /// Adds the row with the next id, made in its place: large rows are not copied.
+    #[inline]
+    pub fn push_with(&mut self, row: impl FnOnce() -> T) -> JobId {
+        let id = JobId(self.len);
+        if id.index().is_multiple_of(PAGE) {
+            self.add_page();
         }
-        self.pages[id as usize / PAGE].rows.push(row);
+        let rows = &mut self.pages[id.index() / PAGE].rows;
+        // Said here, it spares the row a way out between its making and its place.
+        assert!(rows.len() < rows.capacity(), "a page has room for its rows");
+        rows.push(row());
         self.len += 1;
-        JobId(id)
+        id
+    }
+
+    #[cold]
+    fn add_page(&mut self) {
+        let rows = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PAGE));
+        self.pages.push(Page { rows, retired: 0 });
     }
 
     /// The row, unless it is unknown or its page is gone.
@@ -66,7 +99,16 @@ impl<T> IdTable<T> {
         let page = &mut self.pages[id.index() / PAGE];
         page.retired += 1;
         if page.retired == PAGE {
-            page.rows = Vec::new();
+            self.free_page(id.index() / PAGE);
+        }
+    }
+
+    #[cold]
+    fn free_page(&mut self, page: usize) {
+        let mut rows = std::mem::take(&mut self.pages[page].rows);
+        rows.clear();
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(rows);
         }
     }
 

@@ -73,6 +73,16 @@ impl<K: Ord + Copy> ClassQueue<K> {
         }
     }
 
+    /// A job that is now the first of its class is to be tried although others of the class did not fit: for callers whose
+    /// attempts depend on more than the class.
+    pub fn retry(&mut self, class: ClassId, job: JobId) {
+        let entry = &mut self.classes[class.index()];
+        if let Some(&(key, first)) = entry.jobs.first().filter(|(_, first)| entry.blocked && *first == job) {
+            entry.blocked = false;
+            self.heads.insert((key, first, class));
+        }
+    }
+
     /// Takes a job out, if it is in.
     pub fn remove(&mut self, class: ClassId, key: K, job: JobId) {
         let Some(entry) = self.classes.get_mut(class.index()) else { return };

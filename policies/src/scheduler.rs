@@ -173,10 +173,11 @@ impl Scheduler {
         assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
         let class = self.view.intern(&spec.demand);
         self.placement.observe(&spec.demand);
-        self.view.jobs.push(Job {
+        let now = self.view.now;
+        self.view.jobs.push_with(|| Job {
             spec: *spec,
             class,
-            submit: self.view.now,
+            submit: now,
             phase: Phase::Pending,
             attempt: Attempt(0),
             failures: 0,

@@ -351,3 +351,8 @@ fn a_job_that_is_withdrawn_leaves_its_place_in_line_and_on_the_floor() {
     check("priority", "fleet 4\nstop 10\n0 a 4x100 p0\n5 b 4x10 p1 w5", "a@0 -a@5 a@15");
     check("priority", "fleet 4\nstop 10\n0 a 4x100 p0 w8\n5 b 4x10 p1", "a@0 -a@5 b@8");
 }
+
+#[test]
+fn an_important_job_preempts_though_lesser_ones_like_it_wait() {
+    check("priority", "fleet 4\n0 a 4x100 p0\n1 b 4x10 p0\n2 c 4x10 p1", "a@0 -a@2 c@2 a@12 b@110");
+}

@@ -4,7 +4,7 @@ use crate::error::ReportError;
 use crate::figures::{Figure, Picture, draw_all, draw_study, escaped, grouped, human, relabel};
 use crate::output::write_whole;
 use crate::summary::{Summary, labels};
-use crate::summary_table::{service_rows, summary_csv, summary_json};
+use crate::summary_table::{inference_rows, service_rows, summary_csv, summary_json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use traces::runlog::World;
@@ -20,8 +20,9 @@ code,pre{font-family:ui-monospace,monospace;font-size:.9rem}pre{background:#f4f4
 /// A column of the page's table: heading, what it means, and the cell.
 type Column = (&'static str, &'static str, fn(&Summary) -> String);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     ("jobs", "submitted", |s| grouped(s.jobs as f64)),
+    ("withdrawn", "by their owners before they were done", |s| grouped(s.withdrawn as f64)),
     ("unfinished", "not done when the run ended", |s| grouped(s.unfinished as f64)),
     ("mean JCT", "mean time from submission to the end", |s| time(s.mean_jct_s)),
     ("p50 JCT", "median of it", |s| time(s.p50_jct_s)),
@@ -88,6 +89,11 @@ pub fn write_study(folder: &Path, runs: &[Summary], question: &str, command: &st
         html.push_str("<h2>Service levels</h2>\n");
         html.push_str(&table(&rows));
     }
+    let rows = inference_rows(runs, &names);
+    if !rows.is_empty() {
+        html.push_str("<h2>Inference services</h2>\n");
+        html.push_str(&table(&rows));
+    }
     html.push_str("<h2>What was run</h2>\n");
     html.push_str(&provenance(runs.iter().zip(names.iter().map(String::as_str))));
     let _ = writeln!(html, "<h2>Reproduce</h2>\n<pre>{}</pre>\n</body></html>", escaped(command));
@@ -128,6 +134,10 @@ fn page(runs: &[Picture], figures: &[Figure], command: &str) -> String {
     html.push_str(&results(named()));
     let (summaries, names): (Vec<Summary>, Vec<String>) = named().map(|(s, name)| (s.clone(), name.to_owned())).unzip();
     let rows = service_rows(&summaries, &names);
+    if !rows.is_empty() {
+        html.push_str(&table(&rows));
+    }
+    let rows = inference_rows(&summaries, &names);
     if !rows.is_empty() {
         html.push_str(&table(&rows));
     }

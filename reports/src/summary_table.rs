@@ -104,8 +104,16 @@ pub(crate) fn service_rows(runs: &[Summary], names: &[String]) -> Vec<Vec<String
     rows
 }
 
-/// How well services were served: a row per run and service; nothing without services.
 fn inference_table(runs: &[Summary], names: &[String]) -> String {
+    let rows = inference_rows(runs, names);
+    if rows.is_empty() { String::new() } else { aligned(&rows) + "\n" }
+}
+
+/// How well inference services were served: a heading and a row per run and service; nothing without services.
+pub(crate) fn inference_rows(runs: &[Summary], names: &[String]) -> Vec<Vec<String>> {
+    if runs.iter().all(|run| run.inference.is_empty()) {
+        return Vec::new();
+    }
     let per_cent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.2} %", v * 100.0));
     let headings = [
         "policy",
@@ -133,7 +141,7 @@ fn inference_table(runs: &[Summary], names: &[String]) -> String {
     for (run, name) in runs.iter().zip(names) {
         rows.extend(run.inference.iter().map(|service| row(name, service)));
     }
-    if rows.len() > 1 { aligned(&rows) + "\n" } else { String::new() }
+    rows
 }
 
 /// All that a result must name beside its policy and its log.

@@ -65,15 +65,11 @@ fn the_table_has_a_row_per_run_and_names_what_differs() {
     let a = summary();
     let b = Summary { seed: 2, ..a.clone() };
     let c = Summary { policy: "sjf".into(), ..a.clone() };
-    assert_eq!(
-        labels(&[&a, &b, &c]),
-        ["fifo(skip=false), seed 1", "fifo(skip=false), seed 2", "sjf"],
-        "only what is ambiguous gets longer"
-    );
+    assert_eq!(labels(&[&a, &b, &c]), ["fifo, seed 1", "fifo, seed 2", "sjf"], "only what is ambiguous gets longer");
     let table = summary_table(&[a.clone(), b, c]);
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[0].starts_with("policy") && rows[0].contains("mean JCT s"), "{table}");
-    assert!(rows[2].starts_with("fifo(skip=false), seed 1") && rows[2].contains("22.667"), "{table}");
+    assert!(rows[2].starts_with("fifo, seed 1") && rows[2].contains("22.667"), "{table}");
     assert!(rows[0].len() == rows[2].len(), "{table}");
     assert!(table.contains(&a.log_digest) && !table.contains("preempted"), "{table}");
 }

@@ -34,28 +34,64 @@ pub enum End {
     },
 }
 
+/// The next few arrivals. An arrival is a large thing to move: from here it goes straight into its event.
+struct Ahead<I> {
+    arrivals: I,
+    next: Vec<Arrival>,
+    passed: usize,
+}
+
+impl<I: Iterator<Item = Arrival>> Ahead<I> {
+    const MOST: usize = 32;
+
+    fn new(arrivals: I) -> Ahead<I> {
+        let mut ahead = Ahead { arrivals, next: Vec::with_capacity(Self::MOST), passed: 0 };
+        ahead.fill();
+        ahead
+    }
+
+    fn fill(&mut self) {
+        self.next.clear();
+        self.next.extend(self.arrivals.by_ref().take(Self::MOST));
+        self.passed = 0;
+    }
+
+    #[inline]
+    fn first(&self) -> Option<&Arrival> {
+        self.next.get(self.passed)
+    }
+
+    #[inline]
+    fn pass(&mut self) {
+        self.passed += 1;
+        if self.passed == self.next.len() {
+            self.fill();
+        }
+    }
+}
+
 /// Runs `scheduler` in `world` over `arrivals` (sorted by submit time) until nothing is left to happen.
 ///
 /// At one instant completions come first, then arrivals, then one decision.
 pub fn run(
     scheduler: &mut Scheduler,
     world: &mut World,
-    mut arrivals: impl Iterator<Item = Arrival>,
+    arrivals: impl Iterator<Item = Arrival>,
     limits: Limits,
     observer: &mut impl Observer,
 ) -> End {
-    let mut arrival = arrivals.next();
+    let mut arrivals = Ahead::new(arrivals);
     let mut events = Vec::new();
     let (mut step, mut idle) = (0, 0);
-    while let Some((now, wakeup)) = next_instant(scheduler, world, arrival.as_ref()) {
+    while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.first()) {
         if limits.until.is_some_and(|until| now > until) {
             return End::TimeLimit;
         }
         events.clear();
         world.advance(now, &mut events);
-        while let Some(due) = arrival.as_ref().filter(|arrival| arrival.submit <= now) {
+        while let Some(due) = arrivals.first().filter(|arrival| arrival.submit <= now) {
             events.push(world.submit(due));
-            arrival = arrivals.next();
+            arrivals.pass();
         }
         for event in &events {
             scheduler.handle(now, event);

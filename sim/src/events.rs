@@ -14,6 +14,11 @@ const DIGITS: usize = 1 << BITS;
 /// highest digit (of six bits) in which its time differs from the time of the last pop, and of the value of that digit.
 /// When its bucket is the nearest one with any events, that is spread over lower digits, in order. Equal times always share a
 /// bucket, so they stay first in, first out.
+///
+/// Why not the priority-queue crate: with 1,000, 10,000, 100,000 and 1,000,000 events, a pop and a push take 89, 110, 133 and
+/// 172 ns here, 391, 636, 1,690 and 4,825 ns in priority-queue 2.7 (hashed by rustc-hash, ordered by time and a counter), and
+/// 389, 407, 401 and 413 ns in radix-heap 0.4 with the same order (`cargo bench -p orrery-benches`, group "event queue": the
+/// least of three medians, on two cores of an AMD EPYC under load).
 #[derive(Clone, Debug)]
 pub struct EventQueue<T> {
     /// [`DIGITS`] buckets for each of [`LEVELS`] places.
@@ -58,7 +63,8 @@ impl<T: Copy> EventQueue<T> {
     ///
     /// # Panics
     /// If an event of a later time came out already.
-    #[inline]
+    // Always: an event that is handed over in memory is written in parts and read as a whole, which costs a stall.
+    #[inline(always)]
     pub fn push(&mut self, time: Time, event: T) {
         assert!(time >= self.now, "an event for {time} was scheduled at {}", self.now);
         self.len += 1;
@@ -66,7 +72,7 @@ impl<T: Copy> EventQueue<T> {
         self.file(time, event);
     }
 
-    #[inline]
+    #[inline(always)]
     fn file(&mut self, time: Time, event: T) {
         let differs = time.0 ^ self.now.0;
         if differs == 0 {

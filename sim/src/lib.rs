@@ -1,6 +1,10 @@
 //! The simulated world: it knows the truth, carries out the scheduler's orders, and reports what happens.
 //!
 //! [`run`] is the whole loop. Compare it with the executor's: the scheduler cannot tell them apart.
+//!
+//! What starting, stopping, saving and moving costs is a [`CostModel`]: fixed times, or a [`mechanism`] of parts whose transfers
+//! share the links of the fleet. A world with such a mechanism, or with troubles such as stores that are out, is told about them
+//! by [`World::with_mechanism`] and [`World::with_disturbances`]; all others pay nothing for them.
 
 mod costs;
 mod driver;
@@ -13,6 +17,5 @@ mod world;
 pub use costs::{COSTS, CostModel, Costs, CostsError};
 pub use driver::{End, Limits, run};
 pub use events::EventQueue;
-pub use network::Cut;
 pub use recovery::Recovery;
 pub use world::{Arrival, Crashes, ENDLESS, Switched, World};

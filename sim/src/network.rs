@@ -15,6 +15,7 @@
 use crate::mechanism::{LinkId, Links, StoreLink, TransferId};
 use policies::{ClusterId, Fleet, JobId, RegionId, Time};
 use std::collections::BTreeMap;
+use traces::faults::Cut;
 use traces::scenario::NetworkSpec;
 
 /// Something of a job on its way from or to a store.
@@ -26,17 +27,6 @@ pub(crate) struct Flow {
     pub store: RegionId,
     /// What the job's own nodes can do, bytes a second.
     pub cap: u64,
-}
-
-/// What can be cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cut {
-    /// A region's blob store.
-    Store(RegionId),
-    /// A region, from all others.
-    Region(RegionId),
-    /// A cluster, from everything else.
-    Cluster(ClusterId),
 }
 
 /// Link numbers by direction: into the place (a store, a region), out of it; of clusters, towards the store and from it.
@@ -77,6 +67,11 @@ impl Network {
         let cuts = vec![0; whole.len()];
         let region_of = fleet.clusters.iter().map(|cluster| cluster.region).collect();
         Network { links, whole, cuts, stores, regions, outward, clusters, region_of, flows: BTreeMap::new() }
+    }
+
+    /// How many clusters there are.
+    pub fn clusters(&self) -> usize {
+        self.clusters.len()
     }
 
     /// The region of a cluster.

@@ -2,6 +2,7 @@
 
 mod carried;
 mod switching;
+mod troubles;
 
 pub use switching::Switched;
 
@@ -15,7 +16,7 @@ use policies::{
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use switching::Switching;
-use traces::faults::Change;
+use traces::faults::{Change, Disturbance};
 use traces::scenario::NetworkSpec;
 
 /// A job on its way into the world.
@@ -98,6 +99,19 @@ impl Truth {
     /// Work done that need not be done again.
     fn progress(&self) -> Span {
         self.done.saturating_sub(self.redo)
+    }
+
+    /// The attempt stops on order. Returns what is saved.
+    fn stop(&mut self, now: Time, costs: &Costs) -> Span {
+        let ran = self.ran(now);
+        let redo = if ran > Span::ZERO { costs.redo_for(self.accelerators) } else { Span::ZERO };
+        // Stopped while it was being torn down, it has run for longer than it had work.
+        self.done = (self.done + ran).min(self.work);
+        self.work += redo;
+        self.redo += redo;
+        self.state = State::Waiting;
+        self.running_since = Time::MAX;
+        self.progress()
     }
 
     /// The attempt ends without having been stopped.
@@ -191,6 +205,20 @@ impl World {
         self
     }
 
+    /// The same world, in which `disturbances` (sorted) are in the way of work: stores that are out, places that are cut off, slow
+    /// nodes. Call it after [`World::with_mechanism`] and [`World::with_faults`], if these are called at all.
+    pub fn with_disturbances(mut self, fleet: &Fleet, disturbances: Vec<Disturbance>) -> World {
+        debug_assert!(disturbances.is_sorted());
+        if self.breaks.is_none() {
+            // It says which jobs are on a node.
+            self = self.with_faults(fleet, Vec::new());
+        }
+        let network = NetworkSpec::default();
+        let plain = || Box::new(Switching::new(fleet, None, &network, std::iter::empty()));
+        self.switching.get_or_insert_with(plain).troubles.all = disturbances;
+        self
+    }
+
     /// What the mechanism did so far, where there is one.
     pub fn switched(&self) -> Option<Switched> {
         self.switching.as_ref().map(|switching| switching.switched)
@@ -226,7 +254,7 @@ impl World {
         let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
         let happening = match &self.switching {
             None => happening,
-            Some(switching) => happening.into_iter().chain(switching.network.next_time()).min(),
+            Some(switching) => happening.into_iter().chain(switching.next_time(self.live > 0)).min(),
         };
         let happening = match self.withdrawals.last() {
             Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
@@ -274,7 +302,7 @@ impl World {
             self.happen(now, happening, events);
         }
         if self.switching.is_some() {
-            self.complete_transfers(now, events);
+            self.change_links(now, events);
         }
         if !self.withdrawals.is_empty() {
             self.withdraw(now, events);
@@ -291,6 +319,9 @@ impl World {
             truth.state = State::Done;
             self.jobs.retire(job);
             self.live -= 1;
+            if let Some(switching) = &mut self.switching {
+                switching.finish(now, job);
+            }
             events.push(Event::Withdrawn { job });
         }
     }
@@ -313,7 +344,7 @@ impl World {
                 }
                 self.lose_uploads(now, node);
             }
-            events.push(Event::Node { node, state });
+            self.tell(Event::Node { node, state }, events);
         }
         self.breaks = Some(breaks);
     }
@@ -335,7 +366,7 @@ impl World {
                 progress
             }
         };
-        events.push(Event::Failed { job, attempt, progress, lost: true });
+        self.tell(Event::Failed { job, attempt, progress, lost: true }, events);
     }
 
     /// Notes on which nodes an attempt is. False if one of them is down.
@@ -361,6 +392,9 @@ impl World {
         let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
         for order in orders {
+            if self.switching.is_some() && self.hold_back(order) {
+                continue;
+            }
             match *order {
                 Order::Start { job, attempt, ref allocation } => {
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
@@ -411,8 +445,8 @@ impl World {
     /// Adds what the scheduler is told of a happening to `events`: nothing if something else came first.
     #[inline(always)]
     fn happen(&mut self, now: Time, (job, attempt, what): (JobId, Attempt, Happening), events: &mut Vec<Event>) {
-        if self.switching.is_some() && self.happen_carried(now, (job, attempt, what), events) {
-            return;
+        if self.switching.is_some() {
+            return self.happen_carried(now, (job, attempt, what), events);
         }
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
@@ -440,15 +474,8 @@ impl World {
                 events.push(Event::Failed { job, attempt, progress: truth.progress(), lost: true });
             }
             (Happening::Stop, State::Stopping) => {
-                let ran = truth.ran(now);
-                let redo = if ran > Span::ZERO { self.costs.redo_for(truth.accelerators) } else { Span::ZERO };
-                // Stopped while it was being torn down, it has run for longer than it had work.
-                truth.done = (truth.done + ran).min(truth.work);
-                truth.work += redo;
-                truth.redo += redo;
-                truth.state = State::Waiting;
-                truth.running_since = Time::MAX;
-                events.push(Event::Stopped { job, attempt, progress: truth.progress() });
+                let progress = truth.stop(now, &self.costs);
+                events.push(Event::Stopped { job, attempt, progress });
             }
             _ => {}
         }
@@ -489,18 +516,37 @@ impl World {
     }
 
     #[cold]
-    fn happen_carried(&mut self, now: Time, happening: (JobId, Attempt, Happening), events: &mut Vec<Event>) -> bool {
-        let Some(mut switching) = self.switching.take() else { return false };
-        let all = switching.happen(self, now, happening, events);
+    fn happen_carried(&mut self, now: Time, happening: (JobId, Attempt, Happening), events: &mut Vec<Event>) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.happen(self, now, happening, events);
         self.switching = Some(switching);
-        all
+    }
+
+    /// Transfers end; what is in the way begins and ends.
+    #[cold]
+    fn change_links(&mut self, now: Time, events: &mut Vec<Event>) {
+        let Some(mut switching) = self.switching.take() else { return };
+        switching.complete(self, now, events);
+        let mut orders = switching.disturb(self, now, events);
+        self.switching = Some(switching);
+        // Withdrawn meanwhile, a job needs nothing any more.
+        orders.retain(|order| {
+            let (Order::Start { job, .. } | Order::Preempt { job, .. }) = order;
+            self.jobs.get(*job).is_some_and(|truth| truth.state != State::Done)
+        });
+        self.apply(now, &orders);
     }
 
     #[cold]
-    fn complete_transfers(&mut self, now: Time, events: &mut Vec<Event>) {
-        let Some(mut switching) = self.switching.take() else { return };
-        switching.complete(self, now, events);
-        self.switching = Some(switching);
+    fn hold_back(&mut self, order: &Order) -> bool {
+        self.switching.as_mut().is_some_and(|switching| switching.hold_back(order))
+    }
+
+    fn tell(&mut self, event: Event, events: &mut Vec<Event>) {
+        match &mut self.switching {
+            Some(switching) => switching.tell(event, events),
+            None => events.push(event),
+        }
     }
 
     fn lose_uploads(&mut self, now: Time, node: NodeId) {

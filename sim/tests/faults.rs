@@ -3,7 +3,7 @@
 use policies::{Event, Fleet, JobSpec, NodeId, NodeState, Order, Scheduler, Span, Time, catalog, placement};
 use sim::{Arrival, Costs, End, Limits, Recovery, World, run};
 use std::collections::BTreeSet;
-use traces::faults::{Change, FaultModel, Unit};
+use traces::faults::{Change, Cut, Disturbance, FaultModel, Trouble, Unit};
 use traces::runlog::{Observer, StepView, Tracker};
 
 /// Follows which nodes are open by the events, and refuses starts on others.
@@ -129,4 +129,56 @@ fn every_policy_sees_that_a_node_is_back_though_nothing_else_happens() {
             simulate(entry.name, &Fleet::uniform(1, 4), &[job(0, 100, 4), job(20, 50, 4)], changes, Recovery::LastStop);
         assert_eq!(tracker.done, 2, "{}", entry.name);
     }
+}
+
+/// Ends of the jobs, in seconds.
+fn ends(fleet: &Fleet, jobs: &[Arrival], changes: Vec<Change>, disturbances: Vec<Disturbance>) -> Vec<f64> {
+    let (policy, _) = catalog::by_name("fifo(skip=true)", 0).expect("a policy");
+    let mut scheduler = Scheduler::new(fleet.clone(), policy, placement::by_name("best-fit", 0).expect("listed"));
+    let mut world = World::new(Costs::default(), None).with_faults(fleet, changes).with_disturbances(fleet, disturbances);
+    let mut both = Both(Tracker::new(fleet.accelerators() * 1000), Watch::default());
+    let limits = Limits { check: true, ..Limits::default() };
+    assert_eq!(run(&mut scheduler, &mut world, jobs.iter().copied(), limits, &mut both), End::Quiet);
+    both.0.jobs().iter().map(|job| job.end().as_secs_f64()).collect()
+}
+
+fn trouble(at_s: u64, trouble: Trouble, begins: bool) -> Disturbance {
+    Disturbance { at: Time::from_secs(at_s), trouble, begins }
+}
+
+#[test]
+fn a_gang_works_at_the_speed_of_its_slowest_node() {
+    let fleet = Fleet::uniform(3, 8);
+    let slow = |node, speed| Trouble::Slow(NodeId(node), speed);
+    let disturbances = vec![
+        trouble(100, slow(0, 5000), true),
+        trouble(150, slow(1, 2000), true),
+        trouble(200, slow(0, 5000), false),
+        trouble(250, slow(1, 2000), false),
+    ];
+    // 100 s at full speed, 50 at half, 100 at a fifth: 145 s of work in 250; the job on the third node sees none of it.
+    let jobs = [job(0, 1000, 16), job(0, 1000, 8)];
+    assert_eq!(ends(&fleet, &jobs, Vec::new(), disturbances.clone()), [1105.0, 1000.0]);
+    // One that begins when the node is slow already.
+    assert_eq!(ends(&fleet, &[job(160, 8, 24)], Vec::new(), disturbances), [200.0]);
+}
+
+#[test]
+fn messages_from_and_to_a_place_that_is_cut_off_are_late() {
+    let mut fleet = Fleet::uniform(1, 8);
+    let region = fleet.add_region("far");
+    let cluster = fleet.add_cluster("far", region);
+    fleet.add_nodes(cluster, policies::TypeId(0), 1, 8);
+    let cut = Trouble::Cut(Cut::Region(region));
+    let disturbances = vec![trouble(50, cut, true), trouble(300, cut, false)];
+    // The first two run at once, one here, one there: the end of that one at 100 is told at 300. The third is sent here, at 100,
+    // the fourth there as soon as it seems free: nobody knows better.
+    let jobs = [job(0, 100, 8), job(0, 100, 8), job(60, 100, 8), job(60, 100, 8)];
+    assert_eq!(ends(&fleet, &jobs, Vec::new(), disturbances.clone()), [100.0, 300.0, 200.0, 300.0]);
+    // Sent there while it is cut off, a job begins when the order comes through.
+    let jobs = [job(0, 400, 8), job(60, 100, 8)];
+    assert_eq!(ends(&fleet, &jobs, Vec::new(), disturbances.clone()), [400.0, 400.0]);
+    // A node that breaks there and is back by then: its job is told to have been lost, and begins anew.
+    let changes = vec![change(80, 1, NodeState::Down), change(120, 1, NodeState::Up)];
+    assert_eq!(ends(&fleet, &[job(0, 400, 8), job(0, 400, 8)], changes, disturbances), [400.0, 700.0]);
 }

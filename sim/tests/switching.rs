@@ -6,7 +6,7 @@ use policies::{
 };
 use sim::mechanism::Mechanism;
 use sim::{Arrival, Costs, Crashes, End, Limits, Recovery, Switched, World, run};
-use traces::faults::Change;
+use traces::faults::{Change, Cut, Disturbance, Trouble};
 use traces::runlog::{Observer, StepView, Tracker};
 use traces::scenario::NetworkSpec;
 
@@ -61,12 +61,14 @@ struct Case {
     recovery: Recovery,
     changes: Vec<Change>,
     crashes: Option<Crashes>,
+    disturbances: Vec<Disturbance>,
 }
 
 impl Case {
     fn new(fleet: Fleet, mechanism: Mechanism) -> Case {
         let network = NetworkSpec { store_gbps: Some(1.0), always_fetch: true, ..NetworkSpec::default() };
-        Case { fleet, mechanism, network, policy: "srtf", recovery: Recovery::LastStop, changes: vec![], crashes: None }
+        let (changes, disturbances) = (vec![], vec![]);
+        Case { fleet, mechanism, network, policy: "srtf", recovery: Recovery::LastStop, changes, crashes: None, disturbances }
     }
 
     fn run(&self, jobs: &[Arrival]) -> (Told, Switched) {
@@ -82,6 +84,9 @@ impl Case {
         );
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
+        }
+        if !self.disturbances.is_empty() {
+            world = world.with_disturbances(&self.fleet, self.disturbances.clone());
         }
         let mut told = Told {
             tracker: Tracker::new(self.fleet.accelerators() * 1000),
@@ -260,15 +265,67 @@ fn every_policy_with_a_mechanism_faults_and_crashes_keeps_its_books() {
             job
         })
         .collect();
+    let mut disturbances = Vec::new();
+    for i in 0..20 {
+        let (at, region, cluster) = (Time::from_secs(5000 * i + 77), policies::RegionId(0), policies::ClusterId(0));
+        let troubles =
+            [Trouble::Slow(NodeId(i as u32 % 6), 4000), Trouble::Cut(Cut::Store(region)), Trouble::Cut(Cut::Cluster(cluster))];
+        for (trouble, lasts) in troubles.into_iter().zip([3000, 1500, 400]) {
+            disturbances.push(Disturbance { at, trouble, begins: true });
+            disturbances.push(Disturbance { at: at + Span::from_secs(lasts), trouble, begins: false });
+        }
+    }
+    disturbances.sort();
     let recoveries = [Recovery::LastStop, Recovery::Periodic(Span::from_secs(600)), Recovery::JustInTime(Span::from_secs(2))];
     for (entry, recovery) in catalog::POLICIES.iter().zip(recoveries.iter().cycle()) {
         let mut case = Case::new(fleet.clone(), Mechanism::by_name("singularity-v100").unwrap());
         case.network.store_gbps = Some(10.0);
         (case.policy, case.recovery) = (entry.name, *recovery);
         case.changes = model.changes(&fleet, Time::from_secs(200_000), 3);
+        case.disturbances.clone_from(&disturbances);
         case.crashes = Some(Crashes { mean: Span(hour.0 * 3), seed: 1 });
         let (run, _) = case.run(&jobs);
         let (again, _) = case.run(&jobs);
         assert_eq!(run.events, again.events, "{}: twice the same", entry.name);
     }
+}
+
+fn between(from_s: u64, to_s: u64, trouble: Trouble) -> Vec<Disturbance> {
+    [(from_s, true), (to_s, false)].map(|(at, begins)| Disturbance { at: Time::from_secs(at), trouble, begins }).to_vec()
+}
+
+#[test]
+fn transfers_of_a_store_that_is_out_stand_still_and_go_on() {
+    let mut case = Case::new(Fleet::uniform(1, 8), mechanism("checkpoint = { upload_in_background = true }"));
+    let jobs = [job(0, 1000, 8), job(100, 1, 8)];
+    // Undisturbed the upload takes from 105 to 113, the download until 121: see above.
+    case.disturbances = between(107, 207, Trouble::Cut(Cut::Store(policies::RegionId(0))));
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+    case.disturbances = between(115, 215, Trouble::Cut(Cut::Cluster(policies::ClusterId(0))));
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+    // Both overlap, one within the other.
+    case.disturbances.extend(between(117, 200, Trouble::Cut(Cut::Store(policies::RegionId(0)))));
+    case.disturbances.sort();
+    assert_eq!(case.run(&jobs).0.events[4], (228.0, "0 started".to_owned()));
+}
+
+#[test]
+fn a_job_in_another_region_fetches_over_the_link_between_them() {
+    let mut fleet = Fleet::uniform(1, 8);
+    let region = fleet.add_region("other");
+    let cluster = fleet.add_cluster("other", region);
+    fleet.add_nodes(cluster, policies::TypeId(0), 1, 8);
+    let mut case = Case::new(fleet, mechanism("checkpoint = { upload_in_background = true }"));
+    case.network.between_regions_gbps = Some(0.5);
+    // Its node goes down when its state is stored: it goes on in the other region, at half the bandwidth.
+    let change = |at, state| Change { at: Time::from_secs(at), node: NodeId(0), state };
+    case.recovery = Recovery::Periodic(Span::from_secs(98));
+    case.changes = vec![change(150, NodeState::Down), change(9000, NodeState::Up)];
+    let (run, switched) = case.run(&[job(0, 170, 8)]);
+    assert_eq!(run.events[1..3], told(&[(150.0, "0 failed at 100"), (173.0, "0 started")]));
+    assert_eq!((switched.fetched_bytes, switched.fetched_far_bytes), (1_000_000_000, 1_000_000_000));
+    // Cut off from each other on the way, it waits for as long.
+    case.disturbances = between(152, 252, Trouble::Cut(Cut::Region(region)));
+    let (run, _) = case.run(&[job(0, 170, 8)]);
+    assert_eq!(run.events[2], (273.0, "0 started".to_owned()));
 }

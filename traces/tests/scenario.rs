@@ -222,3 +222,78 @@ fn homes_name_clusters_that_exist() {
     let scenario = parse(&format!("{HEAD}[workload]\n[[home]]\ntenant = \"a*\"\nclusters = [\"clus*\", \"{{tenant}}\"]\n"));
     assert_eq!(scenario.unwrap().home[0].tenant.as_deref(), Some("a*"));
 }
+
+#[test]
+fn links_states_and_domains_name_line_and_field() {
+    let run = "[workload]\n";
+    refused(&format!("{HEAD}{run}[network]\nstore_gbps = 0\n"), &[":5", "network.store_gbps", "gigabits per second"]);
+    refused(&format!("{HEAD}{run}[network]\nstore_mbps = 1\n"), &[":5", "network", "store_mbps", "`store_gbps`"]);
+    refused(&format!("{HEAD}{run}[[network.region]]\nname = \"x\"\n"), &[":5", "network.region[0].name", "\"x\"", "region"]);
+    refused(&format!("{HEAD}{run}[[jobs.state]]\nprofile = \"m\"\nweight = 0\n"), &[":6", "jobs.state[0].weight"]);
+    let text = format!("{HEAD}{run}[[jobs.state]]\nprofile = \"m\"\naccelerators_min = 8\naccelerators_max = 4\n");
+    refused(&text, &[":7", "jobs.state[0].accelerators_max", "at least accelerators_min, which is 8"]);
+    let domains = |domains: &str| format!("{HEAD}domains = [{domains}]\n{run}");
+    refused(&domains("{ name = \"rack\", nodes = 2 }, { name = \"rail\", nodes = 3 }"), &[":3", "rail", "multiple of 2"]);
+    let scenario = parse(&domains("{ name = \"rack\", nodes = 2 }")).unwrap();
+    assert_eq!(scenario.fleet().unwrap().domains[0].nodes, 2);
+}
+
+#[test]
+fn troubles_name_line_and_field() {
+    let model = |text: &str| format!("{HEAD}[workload]\n[[faults.model]]\nmtbf = \"1d\"\nrepair_median = \"1h\"\n{text}\n");
+    refused(&model("slow = 1.5"), &[":7", "faults.model[0].slow", "above 0 and below 1"]);
+    refused(&model("partition = true"), &[":7", "faults.model[0].partition", "a cluster or a region"]);
+    refused(&model("unit = \"store\"\nslow = 0.5"), &[":8", "faults.model[0].slow", "only one of"]);
+    refused(&model("unit = { domain = \"rack\" }"), &[":7", "faults.model[0].unit", "rack", "fleet.domains"]);
+    refused(&model("unit = \"rack\""), &[":7", "faults.model[0].unit", "`domain`"]);
+    let event = |text: &str| format!("{HEAD}[workload]\n[[faults.event]]\nat = \"1d\"\n{text}\n");
+    refused(&event("store = \"moon\""), &[":4", "faults.event[0]", "no region \"moon\"", "expected one of region"]);
+    refused(&event("node = 1\npartition = true"), &[":7", "faults.event[0].partition"]);
+    refused(&event("node = 1\nslow = 0"), &[":7", "faults.event[0].slow"]);
+    refused(&event("node = 1\nslow = 0.5\ndrain = true"), &[":8", "faults.event[0].drain"]);
+    refused(&event("node = 1\nstore = \"region\""), &[":4", "exactly one of"]);
+    refused(&event("domain = { level = \"rack\", number = 0 }"), &["no level \"rack\""]);
+}
+
+#[test]
+fn troubles_are_drawn_and_told_in_order() {
+    use traces::faults::{Cut, Trouble};
+    let text = "[fleet]\nnodes = \"8x8\"\ndomains = [{ name = \"rack\", nodes = 4 }]\n[workload]\n
+        [[faults.model]]\nunit = \"store\"\nmtbf = \"10d\"\nrepair_median = \"1h\"\n
+        [[faults.model]]\nslow = 0.5\nmtbf = \"10d\"\nrepair_median = \"1h\"\n
+        [[faults.event]]\nat = \"1h\"\nlasts = \"2h\"\ncluster = \"cluster\"\npartition = true\n
+        [[faults.event]]\nat = \"1h\"\ndomain = { level = \"rack\", number = 1 }\nslow = 0.25\n
+        [[faults.event]]\nat = \"1h\"\ndomain = { level = \"rack\", number = 1 }\n";
+    let scenario = parse(text).unwrap();
+    let (fleet, until) = (scenario.fleet().unwrap(), Time::from_secs(86_400 * 400));
+    let found = scenario.faults.disturbances(&fleet, until, 3);
+    assert!(found.is_sorted());
+    let count = |kind: &dyn Fn(&Trouble) -> bool| found.iter().filter(|d| d.begins && kind(&d.trouble)).count();
+    let stores = count(&|trouble| matches!(trouble, Trouble::Cut(Cut::Store(_))));
+    let slow = count(&|trouble| matches!(trouble, Trouble::Slow(_, 5000)));
+    assert!((20..60).contains(&stores) && (240..400).contains(&slow), "{stores} stores, {slow} slow nodes");
+    assert_eq!(count(&|trouble| matches!(trouble, Trouble::Slow(node, 2500) if node.0 >= 4)), 4);
+    assert_eq!(count(&|trouble| matches!(trouble, Trouble::Cut(Cut::Cluster(_)))), 1);
+    let down = scenario.faults.changes(Path::new("."), &fleet, until, 3).unwrap();
+    assert_eq!(down.len(), 4, "the rack goes down for good; troubles end nothing");
+}
+
+#[test]
+fn a_million_accelerators_and_their_links_take_a_few_lines() {
+    let text = "[fleet]\ndomains = [{ name = \"rack\", nodes = 4 }, { name = \"rail\", nodes = 32 }]\n
+        [[fleet.region]]\nname = \"region\"\ncount = 25\n
+        cluster = [{ name = \"cluster\", count = 20, group = [{ count = 250, accelerators = 8 }] }]\n
+        [network]\nstore_gbps = 100\nregion_gbps = 400\nbetween_regions_gbps = 100\n
+        [[network.region]]\nname = \"region-7\"\nstore_gbps = 50\n[workload]\n";
+    let scenario = parse(text).unwrap();
+    let fleet = scenario.fleet().unwrap();
+    assert_eq!((fleet.accelerators(), fleet.regions.len(), fleet.clusters.len()), (1_000_000, 25, 500));
+    assert_eq!(fleet.clusters[499].name, "region-25/cluster-20");
+    let gbps = |region, of: &dyn Fn(traces::scenario::Bandwidths) -> u64| of(scenario.network.of(region)) * 8 / 1_000_000_000;
+    assert_eq!(
+        (gbps("region-1", &|b| b.store), gbps("region-7", &|b| b.store), gbps("region-7", &|b| b.region)),
+        (100, 50, 400)
+    );
+    assert_eq!(scenario.network.of("region-7").cluster, u64::MAX, "no limit");
+    refused("[[fleet.region]]\nname = \"r\"\ncount = 4000000000\ncluster = []\n[workload]\n", &["4000000000 regions", "65535"]);
+}

@@ -247,7 +247,7 @@ impl Capacity {
     ///
     /// Among a node's accelerators those that nobody holds come first (the job can start at once), then the lowest numbered; a
     /// share goes to the fullest accelerator that has room for it.
-    #[inline]
+    #[inline(always)]
     pub fn grant_on(&self, node: NodeId, demand: &Demand, count: u32) -> Option<Grant> {
         let state = &self.nodes[node.index()];
         let wanted = Amount::portion(demand, count);

@@ -67,6 +67,12 @@ impl Policy for Priority {
             self.holders.remove(job);
         }
         self.queue.observe(view, event, |job| Reverse(job.spec.priority));
+        // A more important one may take what others like it may not.
+        if let Event::Submit { .. } = event
+            && self.preempt
+        {
+            self.queue.retry(view.job(job).class, job);
+        }
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {

@@ -11,6 +11,15 @@
 //!
 //! The ranks of selected jobs may improve as time passes (they run, and less remains): that moves them ahead of jobs that wait,
 //! which never makes room. An event therefore costs O(changes × log jobs), not a walk over the queue or over what runs.
+//!
+//! Where nodes matter, one term is larger. A gang that found no place although all that stands behind it was lifted is short of
+//! a shape, not of a sum, and a placement cannot be asked how much must leave before there is one: only asking it, with the
+//! room made, tells. Any departure may complete a node, so at each the first of every such class is looked at once more. A look
+//! lifts at most the r selected jobs behind it and puts them back, O(r log r), and asks for a place O(log r) times, as what is
+//! lifted doubles. So a departure costs at most O(classes that lack a shape × r log r): linear in what runs, never in the
+//! queue, and only while such gangs wait. For a placement that never splits a gang over more nodes than it must, looking at
+//! the nodes that changed since the last refusal would do; that takes knowing which jobs stand on a node, and such placements
+//! to say so.
 
 mod room;
 mod walk;

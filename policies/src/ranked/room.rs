@@ -152,7 +152,12 @@ fn has_room(capacity: &Capacity, grant: &Grant, milli: u16) -> bool {
 
 /// Whether the very accelerators that `grant` names are free.
 fn is_free(capacity: &Capacity, grant: &Grant, milli: u16) -> bool {
-    bits(grant.devices).all(|device| capacity.device_free_milli(grant.node)[device] >= milli)
+    let rest = grant.devices & !capacity.whole_free(grant.node);
+    if rest == 0 || milli == WHOLE_MILLI {
+        return rest == 0;
+    }
+    let free = capacity.device_free_milli(grant.node);
+    bits(rest).all(|device| free[device] >= milli)
 }
 
 impl Ranked {

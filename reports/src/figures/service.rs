@@ -111,14 +111,14 @@ pub(super) fn draw_fractions(runs: &[Picture]) -> Result<Option<Figure>, ReportE
     let svg = figure("gpu-fractions", "GPU fraction of jobs by tier", (960, 420), |root| {
         let mut body = legend(root, &super::entries(runs))?;
         let width = body.dim_in_pixel().0 as i32 / tiers as i32;
-        for tier in 0..tiers {
+        for (tier, named) in first.iter().enumerate().take(tiers) {
             let (area, rest) = body.split_horizontally(width);
             body = rest;
             let left = if tier == 0 { 74 } else { 52 };
             let y = if tier == 0 { Axis::share(&y.title) } else { Axis::share("") };
-            let mut chart = panel(&area, &first[tier].tier, &x, &y, left)?;
-            if first[tier].guarantee > 0.0 {
-                rule(&mut chart, [(first[tier].guarantee, 0.0), (first[tier].guarantee, 1.0)])?;
+            let mut chart = panel(&area, &named.tier, &x, &y, left)?;
+            if named.guarantee > 0.0 {
+                rule(&mut chart, [(named.guarantee, 0.0), (named.guarantee, 1.0)])?;
             }
             for (r, run) in runs.iter().enumerate() {
                 let Some(curve) = run.fractions.get(tier) else { continue };

@@ -86,6 +86,8 @@ pub(super) struct Carried {
     pub upload: Option<Box<Upload>>,
     pub fetch: Option<Box<Fetch>>,
     pub seat: Option<Box<Seat>>,
+    /// Where the newest attempt was sent.
+    pub cluster: ClusterId,
     /// Nodes in whose host memory the newest checkpoint still lies.
     pub copy: Vec<NodeId>,
     /// Since when.
@@ -94,8 +96,6 @@ pub(super) struct Carried {
     pub ends: Time,
     /// When it crashes.
     pub crashes: Time,
-    /// In ten-thousandths of what it would be on nodes that are well.
-    pub pace: u16,
     pub serial: u32,
     /// Its newest checkpoint was lost on the way to the store; it does not know it yet.
     pub forgotten: bool,
@@ -113,11 +113,11 @@ impl Carried {
             upload: None,
             fetch: None,
             seat: None,
+            cluster: ClusterId(0),
             copy: Vec::new(),
             copied: Time::ZERO,
             ends: Time::MAX,
             crashes: Time::MAX,
-            pace: policies::FULL_SPEED as u16,
             serial: 0,
             forgotten: false,
             paused: false,

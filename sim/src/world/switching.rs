@@ -17,15 +17,17 @@
 //! regions elsewhere; its next checkpoint there is a whole one.
 
 use super::carried::{After, Carried, Fetch, Seat, Stage, Upload, nodes_of};
-use super::{Happening, State, Truth, World};
+use super::troubles::Troubles;
+use super::{ENDLESS, Happening, State, Truth, World};
 use crate::mechanism::{Image, JobState, Leg, Mechanism, StoreLink, TransferId};
 use crate::network::{Flow, Network};
 use crate::recovery::Recovery;
 use policies::elastic::time_for;
 use policies::{
-    Allocation, Attempt, ClusterId, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, Span, Time,
+    Allocation, Attempt, ClusterId, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, Order, Span, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use traces::faults::{Cut, Disturbance, Trouble};
 use traces::scenario::{NetworkSpec, StateRule};
 
 /// What a mechanism did in a run.
@@ -68,6 +70,7 @@ pub(super) struct Switching {
     uploading: BTreeSet<JobId>,
     /// When a node went down last.
     went_down: BTreeMap<NodeId, Time>,
+    pub(super) troubles: Troubles,
     pub(super) switched: Switched,
 }
 
@@ -99,6 +102,7 @@ impl Switching {
             jobs: IdTable::default(),
             uploading: BTreeSet::new(),
             went_down: BTreeMap::new(),
+            troubles: Troubles::default(),
             switched: Switched::default(),
         }
     }
@@ -130,10 +134,14 @@ impl Switching {
         self.jobs.push(carried);
     }
 
+    /// When a transfer ends next or, while anybody cares, something begins or ends to be in the way.
+    pub fn next_time(&self, cares: bool) -> Option<Time> {
+        self.network.next_time().into_iter().chain(self.troubles.next_time().filter(|_| cares)).min()
+    }
+
     /// Carries out an order to start.
     pub fn start(&mut self, world: &mut World, now: Time, (job, attempt): (JobId, Attempt), at: &Allocation, delay: Span) {
         let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        truth.speed = base_speed(truth, at);
         if std::mem::take(&mut carried.forgotten) {
             truth.done = carried.durable;
             world.queue.push(now, (job, attempt, Happening::Lose));
@@ -142,9 +150,10 @@ impl Switching {
         let carried = self.jobs.get(job).expect("just there");
         let state = self.state(carried);
         let seat = self.seat(&state, at);
+        truth.speed = self.troubles.speed(base_speed(truth, seat.place.accelerators()), &seat.nodes);
         let Some(mechanism) = &self.mechanism else {
             let carried = self.jobs.get_mut(job).expect("just there");
-            carried.durable = truth.done;
+            (carried.durable, carried.cluster) = (truth.done, seat.cluster);
             carried.seat = Some(Box::new(seat));
             world.queue.push(now + delay, (job, attempt, Happening::Start));
             return;
@@ -162,6 +171,7 @@ impl Switching {
         self.switched.restores += u64::from(stored.is_some());
         self.switched.restores_local += u64::from(stored.is_some() && local);
         let carried = self.jobs.get_mut(job).expect("just there");
+        carried.cluster = seat.cluster;
         carried.seat = Some(Box::new(seat));
         if !fetches {
             world.queue.push(now + delay, (job, attempt, Happening::Start));
@@ -278,24 +288,24 @@ impl Switching {
         }
     }
 
-    /// Something happens. Whether that was all; if not, it goes its usual way.
+    /// Something happens.
     pub fn happen(
         &mut self,
         world: &mut World,
         now: Time,
         (job, attempt, what): (JobId, Attempt, Happening),
         events: &mut Vec<Event>,
-    ) -> bool {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return true };
+    ) {
+        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
         if what == Happening::Scanned {
-            let waits = |upload: &&Box<Upload>| upload.serial == attempt.0 && upload.stage == Stage::Local;
-            if carried.upload.as_ref().filter(waits).is_some() {
+            let waits = |upload: &Upload| upload.serial == attempt.0 && upload.stage == Stage::Local;
+            if carried.upload.as_deref().is_some_and(waits) {
                 self.upload_on(world, now, job, events);
             }
-            return true;
+            return;
         }
         if truth.attempt != attempt {
-            return true;
+            return;
         }
         let works = matches!(truth.state, State::Running | State::Stopping);
         match what {
@@ -305,31 +315,45 @@ impl Switching {
                 self.begin_work(world, now, job, events);
             }
             Happening::Finish if works && carried.ends == now => {
+                truth.state = State::Done;
+                world.jobs.retire(job);
+                world.live -= 1;
+                self.tell(Event::Finished { job, attempt }, events);
                 self.finish(now, job);
-                return false;
             }
             Happening::Crash if carried.crashes == now && works => {
                 let progress = self.break_off(world, now, job, &[]);
-                events.push(Event::Failed { job, attempt, progress, lost: false });
+                self.tell(Event::Failed { job, attempt, progress, lost: false }, events);
             }
             Happening::Lose if matches!(truth.state, State::Starting | State::Stopping) => {
                 truth.state = State::Waiting;
                 let progress = truth.progress();
                 carried.seat = None;
                 self.drop_fetch(now, job);
-                events.push(Event::Failed { job, attempt, progress, lost: true });
+                self.tell(Event::Failed { job, attempt, progress, lost: true }, events);
             }
             Happening::Stop if truth.state == State::Stopping && self.mechanism.is_some() => {
                 self.stopped(world, now, job, events);
             }
-            Happening::Stop => return false,
+            Happening::Stop if truth.state == State::Stopping => {
+                let progress = truth.stop(now, &world.costs);
+                self.tell(Event::Stopped { job, attempt, progress }, events);
+            }
             Happening::Barrier if truth.state == State::Stopping => self.dump(world, now, job),
             Happening::Dumped if truth.state == State::Saving => self.dumped(world, now, job, events),
             Happening::Checkpoint if truth.state == State::Running => self.pause(world, now, job),
             Happening::Resume if works && carried.paused => self.paused(world, now, job),
             _ => {}
         }
-        true
+    }
+
+    /// Tells the scheduler, or will when what the job is in is joined again.
+    pub fn tell(&mut self, event: Event, events: &mut Vec<Event>) {
+        let cluster = match event {
+            Event::Node { node, .. } => Some(self.nodes[node.index()].0),
+            _ => event.job().and_then(|job| self.jobs.get(job)).map(|carried| carried.cluster),
+        };
+        self.troubles.tell(cluster, event, events);
     }
 
     /// The attempt's first step.
@@ -342,7 +366,7 @@ impl Switching {
         carried.copy.clear();
         carried.crashes = world.crashes.map_or(Time::MAX, |crashes| now + crashes.draw(job, attempt));
         self.go_on(world, now, job);
-        events.push(Event::Started { job, attempt });
+        self.tell(Event::Started { job, attempt }, events);
     }
 
     /// The attempt works from now on.
@@ -371,13 +395,14 @@ impl Switching {
     /// Schedules how the attempt ends by itself, from how it works now.
     pub fn foresee(&mut self, world: &mut World, now: Time, job: JobId) {
         let (Some(truth), Some(carried)) = (world.jobs.get(job), self.jobs.get_mut(job)) else { return };
-        let over = now + time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
+        let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
+        let over = now + left;
         let end = over + world.costs.teardown;
         carried.ends = if world.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
         if carried.crashes < over {
             carried.crashes = carried.crashes.max(now);
             world.queue.push(carried.crashes, (job, truth.attempt, Happening::Crash));
-        } else {
+        } else if left.0 <= ENDLESS.0 / 2 {
             world.queue.push(carried.ends, (job, truth.attempt, Happening::Finish));
         }
     }
@@ -424,7 +449,8 @@ impl Switching {
         bank(truth, now);
         truth.state = State::Waiting;
         (carried.ends, carried.seat, carried.paused) = (Time::MAX, None, false);
-        events.push(Event::Stopped { job, attempt: truth.attempt, progress: truth.progress() });
+        let stopped = Event::Stopped { job, attempt: truth.attempt, progress: truth.progress() };
+        self.tell(stopped, events);
     }
 
     /// A periodic checkpoint, unless the last one is still on its way.
@@ -454,8 +480,10 @@ impl Switching {
         }
     }
 
-    fn finish(&mut self, now: Time, job: JobId) {
+    /// The job is done or withdrawn: nothing of it is on its way any more.
+    pub fn finish(&mut self, now: Time, job: JobId) {
         self.drop_upload(now, job);
+        self.drop_fetch(now, job);
         if let Some(carried) = self.jobs.get_mut(job) {
             *carried = Carried::new(0, 1);
         }
@@ -542,6 +570,68 @@ impl Switching {
         }
     }
 
+    /// A node works at another speed: so does every gang that has a part on it.
+    fn repace(&mut self, world: &mut World, now: Time, node: NodeId) {
+        let on = world.breaks.as_ref().map_or(Vec::new(), |breaks| breaks.on[node.index()].clone());
+        for (job, attempt) in on {
+            let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get(job)) else { continue };
+            let Some(seat) = carried.seat.as_ref().filter(|_| truth.attempt == attempt && truth.state.holds()) else {
+                continue;
+            };
+            let speed = self.troubles.speed(base_speed(truth, seat.place.accelerators()), &seat.nodes);
+            let works = truth.running_since != Time::MAX;
+            if works {
+                bank(truth, now);
+                truth.running_since = now;
+            }
+            truth.speed = speed;
+            if works {
+                self.foresee(world, now, job);
+            }
+        }
+    }
+
+    /// Troubles that begin or end by now. Returns the orders that went to what is joined again.
+    pub fn disturb(&mut self, world: &mut World, now: Time, events: &mut Vec<Event>) -> Vec<Order> {
+        let mut joined = false;
+        while let Some(Disturbance { trouble, begins, .. }) = self.troubles.next_by(now) {
+            match trouble {
+                Trouble::Slow(node, speed) => {
+                    self.troubles.slow(node, speed, begins);
+                    self.repace(world, now, node);
+                }
+                Trouble::Cut(cut) => {
+                    for (flow, id) in self.network.cut(now, cut, begins) {
+                        self.renumber(&flow, id);
+                    }
+                    let clusters = (0..self.network.clusters()).map(|id| ClusterId(id as u16));
+                    let apart = clusters.filter(|&cluster| match cut {
+                        Cut::Store(_) => false,
+                        Cut::Region(region) => self.network.region_of(cluster) == region,
+                        Cut::Cluster(id) => cluster == id,
+                    });
+                    apart.for_each(|cluster| self.troubles.part(cluster, begins));
+                    joined |= !begins;
+                }
+            }
+        }
+        if joined { self.troubles.join(events) } else { Vec::new() }
+    }
+
+    /// Keeps an order back that goes to what is cut off. Whether it does.
+    pub fn hold_back(&mut self, order: &Order) -> bool {
+        let (cluster, job) = match *order {
+            Order::Start { job, ref allocation, .. } => (allocation.first().map(|grant| self.nodes[grant.node.index()].0), job),
+            Order::Preempt { job, .. } => (self.jobs.get(job).map(|carried| carried.cluster), job),
+        };
+        let Some(cluster) = cluster.filter(|cluster| self.troubles.is_apart(*cluster)) else { return false };
+        if let Some(carried) = self.jobs.get_mut(job) {
+            carried.cluster = cluster;
+        }
+        self.troubles.hold_back(cluster, order.clone());
+        true
+    }
+
     /// A transfer goes on under another number.
     pub fn renumber(&mut self, flow: &Flow, id: TransferId) {
         let Some(carried) = self.jobs.get_mut(flow.job) else { return };
@@ -576,11 +666,8 @@ pub(super) fn bank(truth: &mut Truth, now: Time) {
 }
 
 /// Speed on nodes that are well.
-fn base_speed(truth: &Truth, at: &Allocation) -> u16 {
-    if truth.elastic.is_rigid() {
-        return FULL_SPEED as u16;
-    }
-    truth.elastic.speed_on(truth.accelerators, at.iter().map(|grant| grant.count).sum()) as u16
+fn base_speed(truth: &Truth, accelerators: u32) -> u16 {
+    if truth.elastic.is_rigid() { FULL_SPEED as u16 } else { truth.elastic.speed_on(truth.accelerators, accelerators) as u16 }
 }
 
 /// How a gang may be resized, with what sharing accelerators costs it: swaps and the overhead of splicing beside what the

@@ -34,10 +34,22 @@ impl FaultModel {
     /// All changes until `until`, by time; faults of a unit that is still down are left out. `seed` is that of the stream
     /// `faults`: it depends on nothing that a policy does.
     pub fn changes(&self, fleet: &Fleet, until: Time, seed: u64) -> Vec<Change> {
-        let sigma = (2.0 * (self.repair_mean.0 as f64 / self.repair_median.0.max(1) as f64).max(1.0).ln()).sqrt();
+        let units = self.units(fleet);
         let mut changes = Vec::new();
-        for (index, nodes) in self.units(fleet).into_iter().enumerate() {
-            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6661_756c_7473_0000 ^ (index as u64) << 8);
+        for (unit, from, to) in self.outages(units.len(), until, seed) {
+            let change = |at, state| units[unit].iter().map(move |&node| Change { at, node, state });
+            changes.extend(change(from, NodeState::Down).chain(change(to, NodeState::Up)));
+        }
+        changes.sort_unstable();
+        changes
+    }
+
+    /// Number, begin and end of every fault of so many units until `until`, by unit.
+    pub fn outages(&self, units: usize, until: Time, seed: u64) -> Vec<(usize, Time, Time)> {
+        let sigma = (2.0 * (self.repair_mean.0 as f64 / self.repair_median.0.max(1) as f64).max(1.0).ln()).sqrt();
+        let mut outages = Vec::new();
+        for unit in 0..units {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6661_756c_7473_0000 ^ (unit as u64) << 8);
             let mut now = Time::ZERO;
             loop {
                 let uniform: f64 = rng.random();
@@ -47,16 +59,15 @@ impl FaultModel {
                 }
                 let repair = lognormal(&mut rng, self.repair_median.as_secs_f64(), sigma);
                 let repaired = now + Span::from_secs_f64(repair).unwrap_or(Span::MAX).max(Span(1));
-                let change = |at, state| nodes.iter().map(move |&node| Change { at, node, state });
-                changes.extend(change(now, NodeState::Down).chain(change(repaired, NodeState::Up)));
+                outages.push((unit, now, repaired));
                 now = repaired;
             }
         }
-        changes.sort_unstable();
-        changes
+        outages
     }
 
-    fn units(&self, fleet: &Fleet) -> Vec<Vec<NodeId>> {
+    /// The nodes of each unit.
+    pub fn units(&self, fleet: &Fleet) -> Vec<Vec<NodeId>> {
         let ids = || (0..fleet.nodes.len() as u32).map(NodeId);
         let cluster = |id: NodeId| fleet.node(id).cluster;
         let together = |key: &dyn Fn(NodeId) -> u32| {
@@ -68,10 +79,7 @@ impl FaultModel {
             Unit::Node => ids().map(|id| vec![id]).collect(),
             Unit::Cluster => together(&|id| cluster(id).0.into()),
             Unit::Region => together(&|id| fleet.region_of(cluster(id)).0.into()),
-            Unit::Nodes(count) => {
-                let clusters = together(&|id| cluster(id).0.into());
-                clusters.iter().flat_map(|nodes| nodes.chunks(count.max(1) as usize).map(<[NodeId]>::to_vec)).collect()
-            }
+            Unit::Nodes(count) => fleet.neighbours(count),
         }
     }
 }

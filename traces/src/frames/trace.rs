@@ -73,7 +73,7 @@ impl FleetNotes {
             });
         let FleetNotes { regions, clusters, types, runs } = self;
         let nodes = runs.into_iter().flat_map(|(node, count)| std::iter::repeat_n(node, count as usize));
-        in_order.then(|| Fleet { regions, clusters, types, nodes: nodes.collect() })
+        in_order.then(|| Fleet { regions, clusters, types, nodes: nodes.collect(), domains: Vec::new() })
     }
 }
 

@@ -38,7 +38,7 @@ pub fn read_requests(path: &Path) -> Result<Vec<Request>, ImportError> {
     let mut table = Table::with_header(Lines::new(&file, Box::new(BufReader::new(opened.into_read()))), b',')?;
     let names: Vec<String> = table.names.iter().map(|name| key(name).replace('_', "")).collect();
     let place = |wanted: &&str| names.iter().position(|name| name == wanted);
-    let columns: Vec<usize> = COLUMNS.iter().filter_map(|wanted| place(wanted)).collect();
+    let columns: Vec<usize> = COLUMNS.iter().filter_map(place).collect();
     let &[at, context, generated] = &columns[..] else {
         let expected = "the columns TIMESTAMP, ContextTokens and GeneratedTokens";
         let message = format!("the columns are {}", table.names.join(", "));

@@ -5,7 +5,7 @@ use policies::{Event, JobSpec, Order};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes that are gathered before they are hashed.
-const BUFFER: usize = 8192;
+const BUFFER: usize = 2048;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.

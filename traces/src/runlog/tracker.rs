@@ -149,6 +149,11 @@ impl Tracker {
         self.last
     }
 
+    /// Makes room for so many jobs more, where that is known beforehand: rows need not be moved then as they grow in number.
+    pub fn expect_jobs(&mut self, jobs: usize) {
+        self.jobs.reserve(jobs);
+    }
+
     /// A row per submitted job, by id.
     pub fn jobs(&self) -> &[JobRecord] {
         &self.jobs

@@ -52,6 +52,14 @@ fn at(field: &str) -> String {
     if field.is_empty() || field == "." { String::new() } else { format!("{field}: ") }
 }
 
+impl ScenarioError {
+    /// `field` of the scenario in that file makes no sense to somebody who knows more than the scenario does.
+    pub fn refused(file: &Path, field: &str, message: String) -> ScenarioError {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        Place { path: file, text: &text }.refuse(field, message)
+    }
+}
+
 /// A scenario's text and where it came from, for messages.
 pub(super) struct Place<'a> {
     pub(super) path: &'a Path,

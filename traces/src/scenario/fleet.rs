@@ -1,7 +1,7 @@
 //! Fleets in a few lines: a pool, equal nodes, a node list, or regions with clusters with groups of equal nodes.
 
 use crate::import::{ImportError, import_fleet};
-use policies::fleet::Node;
+use policies::fleet::{Domain, Node};
 use policies::{Fleet, RegionId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,14 +25,20 @@ pub struct FleetSpec {
     /// Regions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<RegionSpec>,
+    /// Locality domains inside clusters, smallest first: `[{ name = "rack", nodes = 4 }, { name = "rail", nodes = 32 }]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
 }
 
-/// A region.
+/// A region, or several equal ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegionSpec {
-    /// For people.
+    /// For people. Several equal regions get `-1`, `-2`... behind it, and their clusters its name and a slash before theirs.
     pub name: String,
+    /// How many regions like this. Default: 1.
+    #[serde(default = "one")]
+    pub count: u32,
     /// Its clusters.
     pub cluster: Vec<ClusterSpec>,
 }
@@ -96,6 +102,18 @@ pub enum FleetError {
     /// See [`BadNodes`].
     #[error(transparent)]
     Nodes(#[from] BadNodes),
+    /// Domains that do not nest.
+    #[error(
+        "domain {name:?} of {nodes} nodes: expected a multiple of {of} nodes, at least twice as many: domains nest, smallest first"
+    )]
+    Domain {
+        /// Its name.
+        name: String,
+        /// Its nodes.
+        nodes: u32,
+        /// Those of the level below; a node is the lowest.
+        of: u32,
+    },
     /// The machine list cannot be used.
     #[error(transparent)]
     List(#[from] Box<ImportError>),
@@ -116,6 +134,7 @@ impl FleetError {
         match self {
             FleetError::Nodes(_) => Some("nodes"),
             FleetError::List(_) => Some("file"),
+            FleetError::Domain { .. } => Some("domains"),
             FleetError::Ambiguous(_) | FleetError::Empty | FleetError::TooMany { .. } => None,
         }
     }
@@ -141,12 +160,14 @@ impl FleetSpec {
         if given != 1 {
             return Err(FleetError::Ambiguous(given));
         }
-        let fleet = match (self.pool, &self.nodes, &self.file) {
+        let mut fleet = match (self.pool, &self.nodes, &self.file) {
             (Some(accelerators), ..) => Fleet::pool(accelerators),
             (_, Some(nodes), _) => parse_nodes(nodes)?,
             (.., Some(file)) => import_fleet(&folder.join(file)).map_err(Box::new)?,
             _ => self.build_tree()?,
         };
+        self.check_domains()?;
+        fleet.domains.clone_from(&self.domains);
         if fleet.accelerators() == 0 { Err(FleetError::Empty) } else { Ok(fleet) }
     }
 
@@ -158,24 +179,49 @@ impl FleetSpec {
             self.cluster.iter().for_each(|cluster| add_clusters(&mut fleet, region, cluster));
         }
         for spec in &self.region {
-            let region = fleet.add_region(&spec.name);
-            spec.cluster.iter().for_each(|cluster| add_clusters(&mut fleet, region, cluster));
+            for i in 1..=spec.count {
+                let name = if spec.count == 1 { spec.name.clone() } else { format!("{}-{i}", spec.name) };
+                let region = fleet.add_region(&name);
+                for cluster in &spec.cluster {
+                    let prefix = if spec.count == 1 { String::new() } else { format!("{name}/") };
+                    add_clusters(&mut fleet, region, &ClusterSpec { name: prefix + &cluster.name, ..cluster.clone() });
+                }
+            }
         }
         Ok(fleet)
+    }
+
+    fn check_domains(&self) -> Result<(), FleetError> {
+        let mut of = 1;
+        for Domain { name, nodes } in &self.domains {
+            if nodes / of < 2 || !nodes.is_multiple_of(of) {
+                return Err(FleetError::Domain { name: name.clone(), nodes: *nodes, of });
+            }
+            of = *nodes;
+        }
+        Ok(())
     }
 
     fn check_limits(&self) -> Result<(), FleetError> {
         let check = |what, count, limit| {
             if count <= limit { Ok(()) } else { Err(FleetError::TooMany { what, count, limit }) }
         };
-        let clusters: Vec<&ClusterSpec> = self.cluster.iter().chain(self.region.iter().flat_map(|r| &r.cluster)).collect();
-        let nodes = |c: &&ClusterSpec| u64::from(c.count) * c.group.iter().map(|g| u64::from(g.count)).sum::<u64>();
-        let mut kinds: Vec<&str> = clusters.iter().flat_map(|c| &c.group).map(|g| g.kind.as_str()).collect();
+        // Every cluster with how many there are.
+        let alone = self.cluster.iter().map(|cluster| (1, cluster));
+        let regional = self.region.iter().flat_map(|region| region.cluster.iter().map(|cluster| (region.count, cluster)));
+        let clusters: Vec<(u64, &ClusterSpec)> =
+            alone.chain(regional).map(|(count, cluster)| (u64::from(count) * u64::from(cluster.count), cluster)).collect();
+        let nodes = |(count, c): &(u64, &ClusterSpec)| {
+            let each = c.group.iter().map(|g| u64::from(g.count)).sum::<u64>();
+            count.saturating_mul(each)
+        };
+        let mut kinds: Vec<&str> = clusters.iter().flat_map(|(_, c)| &c.group).map(|g| g.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        check("regions", self.region.len() as u64, u64::from(u16::MAX))?;
-        check("clusters", clusters.iter().map(|c| u64::from(c.count)).sum(), u64::from(u16::MAX))?;
-        check("nodes", clusters.iter().map(nodes).sum(), u64::from(NODES_MAX))?;
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+        check("regions", sum(&mut self.region.iter().map(|region| region.count.into())), u64::from(u16::MAX))?;
+        check("clusters", sum(&mut clusters.iter().map(|(count, _)| *count)), u64::from(u16::MAX))?;
+        check("nodes", sum(&mut clusters.iter().map(nodes)), u64::from(NODES_MAX))?;
         check("accelerator types", kinds.len() as u64, 64)
     }
 }

@@ -6,6 +6,7 @@ use crate::model::{Trace, TraceJob};
 use policies::{Fleet, TypeId, TypeSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Where the jobs that it applies to may run; the first rule that applies counts, and a job without one may run anywhere.
 ///
@@ -152,16 +153,18 @@ fn homes(
             of_job.push(None);
             continue;
         };
-        let key = (rule, job.tenant, job.label);
-        if !known.contains_key(&key) {
-            let clusters = rules[rule].resolve(rule, fleet, trace, job)?;
-            let home = homes.iter().position(|other| *other == clusters).unwrap_or_else(|| {
-                homes.push(clusters);
-                homes.len() - 1
-            });
-            known.insert(key, home);
-        }
-        of_job.push(Some(known[&key]));
+        let home = match known.entry((rule, job.tenant, job.label)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let clusters = rules[rule].resolve(rule, fleet, trace, job)?;
+                let home = homes.iter().position(|other| *other == clusters).unwrap_or_else(|| {
+                    homes.push(clusters);
+                    homes.len() - 1
+                });
+                *new.insert(home)
+            }
+        };
+        of_job.push(Some(home));
     }
     Ok((homes, of_job))
 }

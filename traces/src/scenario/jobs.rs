@@ -16,6 +16,10 @@ pub struct JobRules {
     /// seed nor policy. Default: as the trace says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<f64>,
+    /// Whether a better tier is a higher priority too, for policies that know priorities and no tiers. Default: no, priorities are
+    /// as the trace says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub priority_by_tier: bool,
     /// Which jobs may be resized, and how. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elastic: Option<ElasticRule>,
@@ -101,6 +105,11 @@ impl JobRules {
                 }
             }
         }
+    }
+
+    /// The priority of a job of that tier.
+    pub fn priority(&self, job: &TraceJob, tier: u8) -> i32 {
+        if self.priority_by_tier { -i32::from(tier) } else { job.priority }
     }
 
     /// The tier of a job.

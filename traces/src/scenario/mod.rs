@@ -32,7 +32,7 @@ mod until;
 
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
-pub use faults::{EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
+pub use faults::{DomainSpec, EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
 pub use homes::{HomeError, HomeRule, Kind, settle};
 pub use jobs::{ElasticRule, JobRules, Scaling};

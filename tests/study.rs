@@ -1,0 +1,133 @@
+//! Service levels, books and bounds of a run, and scenarios that stand for several.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SCENARIO: &str = r#"
+# Is it worth it?
+seed = 3
+[fleet]
+nodes = "8x8"
+[workload]
+preset = "philly-like"
+days = 2
+load = 1.0
+duration_max = "12h"
+[jobs]
+tiers = [20, 40, 40]
+elastic = { from = 2 }
+[run]
+policies = ["fifo(skip=true)", "singularity"]
+estimates = "none"
+costs = "restart"
+until = "arrivals"
+bound = true
+"#;
+
+const STUDY: &str = r#"
+[sweep]
+key = "workload.load"
+values = [0.8, 1.2]
+[[variant]]
+name = "dear"
+[[variant]]
+name = "free"
+set = { "run.costs" = "zero" }
+policies = ["singularity"]
+"#;
+
+fn orrery(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_orrery")).current_dir(folder).args(args).output().expect("the binary runs")
+}
+
+fn json(folder: &Path, args: &[&str]) -> Vec<Value> {
+    let output = orrery(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    match serde_json::from_slice(&output.stdout).expect("JSON") {
+        Value::Array(runs) => runs,
+        run => vec![run],
+    }
+}
+
+fn folder(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn books_add_up_and_nobody_beats_the_bound() {
+    let folder = folder(SCENARIO);
+    let runs = json(folder.path(), &["run", "s.toml", "--output", "json", "--check"]);
+    assert_eq!(runs.len(), 2);
+    for run in &runs {
+        let service = &run["service"];
+        let spent = service["spent_accelerator_hours"].as_object().unwrap();
+        assert_eq!(spent.len(), 10);
+        let total: f64 = spent.values().map(|hours| hours.as_f64().unwrap()).sum();
+        let useful = spent["useful"].as_f64().unwrap();
+        let goodput = service["goodput"].as_f64().unwrap();
+        assert!((useful / total - goodput).abs() < 1e-9);
+        let bound = run["bound"]["goodput"].as_f64().unwrap();
+        assert!(goodput <= bound + 1e-9 && bound <= 1.0, "{goodput} against {bound}");
+        let names: Vec<&str> = service["tiers"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["Premium", "Standard", "Basic"]);
+        // The same total in each: the run ends with the last submission.
+        assert!((total - 64.0 * 48.0).abs() < 64.0, "{total}");
+    }
+    let premium = |run: &Value| run["service"]["tiers"][0]["attained"].as_f64().unwrap();
+    assert!(premium(&runs[1]) > premium(&runs[0]), "the tiers make no difference");
+    // What the report says, it says from the log alone.
+    let written: Value = serde_json::from_slice(&std::fs::read(folder.path().join("runs/s/summary.json")).unwrap()).unwrap();
+    assert_eq!(written[1]["service"], runs[1]["service"]);
+    let report = std::fs::read_to_string(folder.path().join("runs/s/report.html")).unwrap();
+    for part in ["Premium &gt;= 0.95", "What became of accelerator-time", "GPU fraction of a job"] {
+        assert!(report.contains(part), "{part} is missing");
+    }
+    let replayed = orrery(folder.path(), &["replay", "runs/s/singularity"]);
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+}
+
+#[test]
+fn a_study_runs_every_variant_at_every_value() {
+    let folder = folder(&format!("{SCENARIO}{STUDY}"));
+    let runs = json(folder.path(), &["run", "s.toml", "--output", "json", "--out", "study"]);
+    let told = |run: &Value| (run["variant"].clone(), run["swept_value"].clone(), run["costs"].clone());
+    let dear = |load: &str| ("dear".into(), load.into(), "restart".into());
+    let free = |load: &str| ("free".into(), load.into(), "zero".into());
+    let expected = [dear("0.8"), dear("0.8"), dear("1.2"), dear("1.2"), free("0.8"), free("1.2")];
+    assert_eq!(runs.iter().map(told).collect::<Vec<_>>(), expected);
+    for file in ["report.html", "study.svg", "summary.json", "summary.csv"] {
+        assert!(folder.path().join("study").join(file).is_file(), "{file} is missing");
+    }
+    // One of them alone is the same.
+    let settings = ["--variant", "free", "--set", "workload.load=1.2"];
+    let alone = json(folder.path(), &[&["run", "s.toml", "--output", "json", "--out", "one"][..], &settings].concat());
+    assert_eq!(alone.len(), 1);
+    assert_eq!(alone[0]["log_digest"], runs[5]["log_digest"]);
+    assert_eq!(alone[0]["scenario"], "s");
+    let table = std::fs::read_to_string(folder.path().join("study/summary.csv")).unwrap();
+    let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+    assert!(header.contains(&"premium_attained") && header.contains(&"useful_accelerator_hours"), "{header:?}");
+    assert!(table.lines().all(|line| line.split(',').count() >= header.len()));
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let folder = folder(&format!("{SCENARIO}{STUDY}"));
+    let cases: [(&[&str], &str); 5] = [
+        (&["--set", "workload.laod=1"], "laod"),
+        (&["--set", "workload.load=-1"], "workload.load=-1"),
+        (&["--set", "load"], "KEY=VALUE"),
+        (&["--variant", "cheap"], "dear, free"),
+        (&["--jobs-csv", "jobs.csv"], "--set"),
+    ];
+    for (args, expected) in cases {
+        let output = orrery(folder.path(), &[&["run", "s.toml"][..], args].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+        assert!(message.contains(expected), "{args:?}: expected {expected:?} in: {message}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
+}
