@@ -57,11 +57,12 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn programs_compute_what_the_host_does() {
-    let Some(site) = simulated(&["vectors", "errors", "driver", "train"]) else { return };
+    let Some(site) = simulated(&["vectors", "errors", "driver", "products", "train"]) else { return };
     let lines_of = [
         ("vectors", "all as computed here"),
         ("errors", "errors as documented"),
         ("driver", "the driver's calls as documented"),
+        ("products", "products as computed here"),
     ];
     for (program, line) in lines_of {
         let output = site.exec(&site.path(program), &[]).output().unwrap();

@@ -32,7 +32,7 @@ printf '%-44s %-8s %s\n' WHAT OUTCOME DETAIL
 try "the backend's conformance tests" cargo test --release --quiet -p orrery-proxy --test cuda
 
 if command -v nvcc >/dev/null; then
-    for program in vectors driver train; do
+    for program in vectors driver products train; do
         if nvcc -arch=native -std=c++17 -cudart shared -o "$work/$program" "executor/tests/cuda/$program.cu" >"$work/log" 2>&1; then
             args=()
             [ "$program" = train ] && args=("$work/native" 500)
@@ -48,7 +48,6 @@ else
     row "programs" SKIPPED "nvcc not found"
 fi
 
-row "cuBLAS" SKIPPED "not forwarded yet"
 if python3 -c 'import torch' 2>/dev/null; then
     cat >"$work/tensors.py" <<'PY'
 import torch

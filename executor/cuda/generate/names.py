@@ -56,7 +56,7 @@ def present():
         text = path.read_text()
         names |= set(re.findall(r'extern "C" fn (\w+)', text))
         # Macros whose entries are functions: names at their first level, before arguments or other names.
-        for block in re.findall(r"^(?:calls|copies|launches|driver_launches|alike)! \{\n(.*?)^\}", text, re.M | re.S):
+        for block in re.findall(r"^(?:calls|copies|launches|driver_launches|alike|blas_calls)! \{\n(.*?)^\}", text, re.M | re.S):
             names |= set(re.findall(r"^    (?=(\w+(?: \w+)*))", block, re.M) and sum(
                 (line.split() for line in re.findall(r"^    (\w+(?: \w+)*)", block, re.M)), []))
     return names

@@ -24,6 +24,13 @@ fn context() -> Handle {
     (&raw const CONTEXT).cast_mut().cast()
 }
 
+/// Makes the context this thread's current one, if it has none.
+pub(crate) fn have_context() {
+    if CURRENT.get() == 0 {
+        make_current(context());
+    }
+}
+
 /// Carries a driver call out. Its numbers are the runtime's, but for a few that the driver says in other words.
 pub(crate) fn driver(call: impl FnOnce(&'static State) -> Result<()>) -> i32 {
     let result = state().and_then(|state| {

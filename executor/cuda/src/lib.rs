@@ -17,6 +17,7 @@ mod address;
 mod c;
 mod copy;
 mod cubin;
+mod cublas;
 mod device;
 mod driver;
 mod driver_copy;

@@ -49,6 +49,8 @@ pub(crate) fn state() -> Result<&'static State> {
 pub(crate) fn api(call: impl FnOnce(&'static State) -> Result<()>) -> i32 {
     noted(state().and_then(|state| {
         state.check()?;
+        // As the real runtime does, for programs that use the driver's calls, too.
+        crate::driver::have_context();
         call(state)
     }))
 }

@@ -24,7 +24,7 @@ fn what_pytorch_imports_is_there() {
 #[test]
 fn what_is_not_forwarded_says_so_in_its_librarys_words() {
     let library = library();
-    for (name, code) in [("cublasSgemm_v2", 15), ("cudnnCreate", 3000), ("ncclAllReduce", 5), ("cudaGraphCreate", 801)] {
+    for (name, code) in [("cublasDgemm_v2", 15), ("cudnnCreate", 3000), ("ncclAllReduce", 5), ("cudaGraphCreate", 801)] {
         // SAFETY: functions that are not forwarded take anything.
         let function: Symbol<unsafe extern "C" fn() -> i32> = unsafe { library.get(name.as_bytes()) }.unwrap();
         // SAFETY: as above.

@@ -1,4 +1,4 @@
-"""PyTorch's tensor traffic without arithmetic: what the simulated CUDA device can serve. Every result is compared on the host.
+"""PyTorch's tensor traffic, and cuBLAS's products: what the simulated CUDA device can serve of it. Every result is compared on the host.
 
     tensors.py LOG ROUNDS [PAUSE_S]
 """
@@ -23,6 +23,9 @@ def main():
             pinned.copy_(on_device.clone(), non_blocking=True)
         stream.synchronize()
         assert torch.equal(pinned, x)
+        # Small whole numbers: every order of adding gives the same.
+        a, b = (x[:40] % 7).float(), (x[40:47] % 5).float()
+        assert torch.equal((a.cuda() @ b.cuda()).cpu(), a @ b)
         on_device[3:5].copy_(x[:2])
         x[3:5] = x[:2].clone()
         kept.append((on_device, x))

@@ -65,6 +65,33 @@ pub enum Work {
     Set { to: Span, value: u32, width: u8 },
     Record { event: Id },
     Wait { event: Id },
+    /// cuBLAS's product of 32-bit floats, column-major: `c` = `alpha` op(`a`) op(`b`) + `beta` `c`, `batch` of them. `sizes`: m, n, k;
+    /// `alpha` and `beta`: the floats' bits.
+    Gemm { transposed: [bool; 2], sizes: [u32; 3], alpha: u32, beta: u32, a: Matrix, b: Matrix, c: Matrix, batch: u32 },
+}
+
+/// A matrix of 32-bit floats, or a batch of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Where it begins.
+    pub address: u64,
+    /// Elements from column to column.
+    pub lead: u32,
+    /// Elements from one to the next.
+    pub stride: u64,
+}
+
+impl Matrix {
+    /// The bytes that matrices of `rows` and `columns` lie in: address and length. None where they leave the address space.
+    pub fn extent(&self, rows: u32, columns: u32, batch: u32) -> Option<(u64, u64)> {
+        if rows == 0 || columns == 0 || batch == 0 {
+            return Some((self.address, 0));
+        }
+        let one = u64::from(self.lead).checked_mul(u64::from(columns - 1))?.checked_add(u64::from(rows))?;
+        let elements = self.stride.checked_mul(u64::from(batch - 1))?.checked_add(one)?;
+        let bytes = elements.checked_mul(4)?;
+        self.address.checked_add(bytes).map(|_| (self.address, bytes))
+    }
 }
 
 /// What a worker wants of a CUDA device.

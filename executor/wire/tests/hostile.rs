@@ -49,6 +49,9 @@ fn cuda_calls() -> impl Iterator<Item = cuda::Call> {
     let span = Span { address: 0x2000_0000_0000, row: 64, rows: 8, pitch: u64::MAX };
     let stage = Stage { ticket: 9, offset: 4096, len: 512 };
     let command = |work| cuda::Call::Command { stream: 18, work };
+    let matrix = cuda::Matrix { address: u64::MAX, lead: u32::MAX, stride: u64::MAX };
+    let (a, b, c) = (matrix, matrix, matrix);
+    let gemm = Work::Gemm { transposed: [true, false], sizes: [u32::MAX; 3], alpha: 1, beta: u32::MAX, a, b, c, batch: 9 };
     let launch = Work::Launch { function: 20, grid: [u32::MAX; 3], block: [1024, 1, 1], shared: 48 << 10, params: vec![7; 24] };
     [
         cuda::Call::Space { id: 16, base: 0x2000_0000_0000, size: 1 << 40 },
@@ -62,6 +65,7 @@ fn cuda_calls() -> impl Iterator<Item = cuda::Call> {
         command(Work::Copy { from: span, to: Span::flat(1, 512) }),
         command(Work::Set { to: span, value: 7, width: 255 }),
         cuda::Call::Elapsed { from: 22, to: 23 },
+        command(gemm),
     ]
     .into_iter()
 }
@@ -109,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_calls_are_calls_or_errors(which in 0usize..27, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn changed_calls_are_calls_or_errors(which in 0usize..28, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut bytes = encoded(&calls()[which]);
         for (at, byte) in changes {
             let at = at.index(bytes.len());

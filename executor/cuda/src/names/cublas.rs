@@ -78,7 +78,6 @@ absent! { 15:
     cublasCmatinvBatched
     cublasCopyEx
     cublasCopyEx_64
-    cublasCreate_v2
     cublasCrot_v2
     cublasCrot_v2_64
     cublasCrotg_v2
@@ -138,7 +137,6 @@ absent! { 15:
     cublasDdgmm_64
     cublasDdot_v2
     cublasDdot_v2_64
-    cublasDestroy_v2
     cublasDgbmv_v2
     cublasDgbmv_v2_64
     cublasDgeam
@@ -229,32 +227,26 @@ absent! { 15:
     cublasDznrm2_v2_64
     cublasGemmBatchedEx
     cublasGemmBatchedEx_64
-    cublasGemmEx
     cublasGemmEx_64
     cublasGemmGroupedBatchedEx
     cublasGemmGroupedBatchedEx_64
     cublasGemmStridedBatchedEx
     cublasGemmStridedBatchedEx_64
-    cublasGetAtomicsMode
     cublasGetCudartVersion
     cublasGetEmulationStrategy
     cublasGetLoggerCallback
-    cublasGetMathMode
     cublasGetMatrix
     cublasGetMatrixAsync
     cublasGetMatrixAsync_64
     cublasGetMatrix_64
-    cublasGetPointerMode_v2
     cublasGetProperty
     cublasGetSmCountTarget
     cublasGetStatusName
     cublasGetStatusString
-    cublasGetStream_v2
     cublasGetVector
     cublasGetVectorAsync
     cublasGetVectorAsync_64
     cublasGetVector_64
-    cublasGetVersion_v2
     cublasHSHgemvBatched
     cublasHSHgemvBatched_64
     cublasHSHgemvStridedBatched
@@ -315,22 +307,17 @@ absent! { 15:
     cublasSdgmm_64
     cublasSdot_v2
     cublasSdot_v2_64
-    cublasSetAtomicsMode
     cublasSetEmulationStrategy
     cublasSetLoggerCallback
-    cublasSetMathMode
     cublasSetMatrix
     cublasSetMatrixAsync
     cublasSetMatrixAsync_64
     cublasSetMatrix_64
-    cublasSetPointerMode_v2
     cublasSetSmCountTarget
-    cublasSetStream_v2
     cublasSetVector
     cublasSetVectorAsync
     cublasSetVectorAsync_64
     cublasSetVector_64
-    cublasSetWorkspace_v2
     cublasSgbmv_v2
     cublasSgbmv_v2_64
     cublasSgeam
@@ -342,9 +329,7 @@ absent! { 15:
     cublasSgemmEx_64
     cublasSgemmGroupedBatched
     cublasSgemmGroupedBatched_64
-    cublasSgemmStridedBatched
     cublasSgemmStridedBatched_64
-    cublasSgemm_v2
     cublasSgemm_v2_64
     cublasSgemvBatched
     cublasSgemvBatched_64

@@ -1,5 +1,7 @@
 //! CUDA devices: real ones through their driver, and a simulated one.
 
+mod blas;
+mod cublas;
 mod device;
 pub mod kernels;
 mod mapped;

@@ -7,6 +7,7 @@
 //! stream, because the staging area is memory that the driver does not know.
 #![allow(unsafe_code, reason = "calls into CUDA's driver")]
 
+use super::cublas::Blas;
 use super::device::{Device, describe};
 use super::mapped::{Mapped, ok};
 use super::{Failure, Result, encoded, now, settle};
@@ -49,6 +50,7 @@ pub struct Real {
     pub(crate) objects: BTreeMap<Id, Object>,
     /// An event, and when it was, in nanoseconds since 1970: what ties events' times to those of before a restore.
     reference: Option<(sys::CUevent, u64)>,
+    pub(crate) blas: Option<Blas>,
     /// Reads that are complete and not yet told.
     pub(crate) reads: Arc<Mutex<Vec<u64>>>,
     failed: Option<Failure>,
@@ -60,7 +62,16 @@ unsafe impl Send for Real {}
 impl Real {
     pub(crate) fn new(device: Device) -> Real {
         let reads = Arc::default();
-        Real { device, context: null_mut(), mapped: None, objects: BTreeMap::new(), reference: None, reads, failed: None }
+        Real {
+            device,
+            context: null_mut(),
+            mapped: None,
+            objects: BTreeMap::new(),
+            reference: None,
+            blas: None,
+            reads,
+            failed: None,
+        }
     }
 
     /// Makes this worker's context current, and it itself if there is none.
@@ -395,6 +406,7 @@ impl Drop for Real {
         unsafe {
             sys::cuCtxSynchronize();
             self.mapped = None;
+            self.blas = None;
             sys::cuCtxDestroy_v2(self.context);
         }
     }

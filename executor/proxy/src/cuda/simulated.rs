@@ -4,6 +4,7 @@
 
 use crate::answers::Reply;
 use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent};
+use crate::cuda::blas;
 use crate::cuda::kernels::{self, Kernel, Launch, Params};
 use crate::cuda::memory::Memory;
 use crate::cuda::{Failure, Result, encoded, now, settle};
@@ -183,6 +184,7 @@ impl Simulated {
                 Some(Object::Event(_)) => {}
                 _ => return Err(cuda::INVALID_HANDLE.into()),
             },
+            Work::Gemm { .. } => blas::gemm(&mut self.memory, work)?,
         }
         Ok(())
     }
