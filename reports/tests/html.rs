@@ -106,5 +106,5 @@ fn many_runs_fit_in_one_page() {
         runs.push(other);
     }
     let html = std::fs::read_to_string(write_report(folder.path(), &runs, "x").unwrap()).unwrap();
-    assert!(html.contains("fifo(skip=false), seed 9"));
+    assert!(html.contains("fifo, seed 9"));
 }

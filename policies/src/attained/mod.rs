@@ -81,6 +81,8 @@ pub(crate) struct Attained<I> {
     round: Option<Time>,
     /// Jobs that began to wait since the last decision.
     fresh: Vec<JobId>,
+    /// Jobs that found no room in it.
+    refused: Vec<JobId>,
     sequence: u64,
 }
 
@@ -95,6 +97,7 @@ impl<I: Index> Attained<I> {
             unplaced: Vec::new(),
             round: None,
             fresh: Vec::new(),
+            refused: Vec::new(),
             sequence: 0,
         }
     }
@@ -213,7 +216,8 @@ impl<I: Index> Attained<I> {
         }
     }
 
-    fn walk(&mut self, plan: &mut Plan<'_>) {
+    /// One walk. Returns whether jobs wait that did not before it and could run elsewhere.
+    fn walk(&mut self, plan: &mut Plan<'_>) -> bool {
         let stepped = self.take_steps(plan);
         let out;
         let mut waits_again = Vec::new();
@@ -233,13 +237,11 @@ impl<I: Index> Attained<I> {
                 self.set_alarm(plan, chosen.job);
             }
         }
-        for job in waits_again {
+        self.refused.extend(out.refused);
+        for &job in &waits_again {
             self.wait(plan, job, true);
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        self.ranked.explain(plan, fresh.iter().copied().chain(out.refused));
-        self.fresh = fresh;
-        self.fresh.clear();
+        !self.style.by_count && !waits_again.is_empty()
     }
 
     fn mark_displaced(&mut self, out: &Outcome, stepped: &[JobId]) {
@@ -344,7 +346,12 @@ impl<I: Index> Policy for Attained<I> {
     fn decide(&mut self, plan: &mut Plan<'_>) {
         let idle = self.ranked.waiting() == 0 && self.unplaced.is_empty();
         if self.is_time(plan.now()) && (self.style.eager || !idle) {
-            self.walk(plan);
+            // Who is displaced before it was started waits again at once, and may fit elsewhere; each time these rank lower.
+            while self.walk(plan) {}
+            let fresh = std::mem::take(&mut self.fresh);
+            self.ranked.explain(plan, fresh.iter().copied().chain(std::mem::take(&mut self.refused)));
+            self.fresh = fresh;
+            self.fresh.clear();
         }
         self.alarms.refresh(plan.now());
     }

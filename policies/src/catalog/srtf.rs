@@ -36,13 +36,21 @@ pub struct ShortestRemaining {
     ranked: Ranked,
     /// Jobs that began to wait since the last decision.
     fresh: Vec<JobId>,
+    /// Jobs that found no room in it.
+    refused: Vec<JobId>,
     sequence: u64,
 }
 
 impl ShortestRemaining {
     /// By remaining time, or by remaining service.
     pub fn new(by_service: bool) -> ShortestRemaining {
-        ShortestRemaining { by_service, ranked: Ranked::new(Equals::AsBefore), fresh: Vec::new(), sequence: 0 }
+        ShortestRemaining {
+            by_service,
+            ranked: Ranked::new(Equals::AsBefore),
+            fresh: Vec::new(),
+            refused: Vec::new(),
+            sequence: 0,
+        }
     }
 
     fn wait(&mut self, view: &View, job: JobId, again: bool) {
@@ -85,6 +93,18 @@ impl Policy for ShortestRemaining {
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
+        // Who is displaced before it was started waits again at once, and may fit elsewhere; each time these rank lower.
+        while self.walk(plan) {}
+        let fresh = std::mem::take(&mut self.fresh);
+        self.ranked.explain(plan, fresh.iter().copied().chain(std::mem::take(&mut self.refused)));
+        self.fresh = fresh;
+        self.fresh.clear();
+    }
+}
+
+impl ShortestRemaining {
+    /// One walk. Returns whether jobs wait that did not before it.
+    fn walk(&mut self, plan: &mut Plan<'_>) -> bool {
         let now = plan.now();
         let mut places = Places::new(plan);
         let out = self.ranked.walk(now, &mut places);
@@ -96,12 +116,10 @@ impl Policy for ShortestRemaining {
             let weight = self.weight(chosen.milli);
             self.ranked.select(chosen.job, chosen.milli, weight, end, tie);
         }
-        for job in waits_again {
+        self.refused.extend(out.refused);
+        for &job in &waits_again {
             self.wait(plan, job, true);
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        self.ranked.explain(plan, fresh.iter().copied().chain(out.refused));
-        self.fresh = fresh;
-        self.fresh.clear();
+        !waits_again.is_empty()
     }
 }
