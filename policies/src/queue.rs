@@ -133,7 +133,8 @@ impl<K: Ord + Copy> ClassQueue<K> {
         }
     }
 
-    fn unblock(&mut self) {
+    /// Forgets what did not fit: room may be had that nobody freed.
+    pub fn unblock(&mut self) {
         for class in self.blocked.drain(..) {
             let entry = &mut self.classes[class.index()];
             entry.blocked = false;

@@ -23,35 +23,39 @@ fn free_on(capacity: &Capacity, group: &Group, node: NodeId) -> u32 {
     if group.fungible { (capacity.node_free_milli(node) / 1000) as u32 } else { capacity.whole_free(node).count_ones() }
 }
 
-/// Where a gang could go if jobs of tiers behind `tier` made way, with the fewest accelerators taken from them.
-fn site(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Option<Site> {
+/// Where a gang could go if jobs of tiers behind `tier` made way: first where the fewest accelerators are taken from them.
+fn sites(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Vec<Site> {
     let groups = capacity.groups().iter().enumerate();
     let fitting = groups.filter(|(_, group)| group.size > 0 && demand.types.contains(group.kind));
-    let sites = fitting.filter_map(|(index, group)| match demand.accelerators {
-        count if group.fungible => fungible(capacity, floor, group, count, tier),
-        count if count <= group.size => one(capacity, floor, index, count, tier, &[]),
-        _ if demand.within == Level::Node => None,
-        count => several(capacity, floor, index, count, tier),
-    });
-    sites.min_by_key(|site| (site.missing, site.parts.len(), site.parts[0].0))
+    let mut sites: Vec<Site> = fitting
+        .flat_map(|(index, group)| match demand.accelerators {
+            count if group.fungible => fungible(capacity, floor, group, count, tier),
+            count if count <= group.size => one(capacity, floor, index, count, tier, &[]),
+            _ if demand.within == Level::Node => Vec::new(),
+            count => several(capacity, floor, index, count, tier).into_iter().collect(),
+        })
+        .collect();
+    sites.sort_by_key(|site| (site.missing, site.parts.len()));
+    sites
 }
 
-fn fungible(capacity: &Capacity, floor: &Floor, group: &Group, count: u32, tier: usize) -> Option<Site> {
+fn fungible(capacity: &Capacity, floor: &Floor, group: &Group, count: u32, tier: usize) -> Vec<Site> {
     let nodes = group.with_free(0).iter().map(NodeId);
-    let missing = |node| count.saturating_sub(free_on(capacity, group, node));
     let fits = nodes.filter(|&node| floor.claimable_on(node, tier) >= count);
-    let best = fits.map(|node| (missing(node), node)).min()?;
-    Some(Site { parts: vec![(best.1, count)], missing: best.0 })
+    let site = |node| Site { parts: vec![(node, count)], missing: count.saturating_sub(free_on(capacity, group, node)) };
+    fits.map(site).collect()
 }
 
 /// One node, that has most free; of equal ones that of which least could be claimed.
-fn one(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize, taken: &[NodeId]) -> Option<Site> {
+fn one(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize, taken: &[NodeId]) -> Vec<Site> {
     let group = &capacity.groups()[index];
-    let sets = (count..=group.size).flat_map(|claimable| {
+    let nodes = (count..=group.size).flat_map(|claimable| {
         floor.with_claimable(index, tier, claimable).iter().map(NodeId).filter(|node| !taken.contains(node)).take(LOOK)
     });
-    let (missing, node) = sets.map(|node| (count.saturating_sub(free_on(capacity, group, node)), node)).min_by_key(|c| c.0)?;
-    Some(Site { parts: vec![(node, count)], missing })
+    let site = |node| Site { parts: vec![(node, count)], missing: count.saturating_sub(free_on(capacity, group, node)) };
+    let mut sites: Vec<Site> = nodes.map(site).collect();
+    sites.sort_by_key(|site| site.missing);
+    sites
 }
 
 /// As many whole nodes as the gang fills, those that have most free, and one more for the rest.
@@ -68,7 +72,7 @@ fn several(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: u
     let missing = look.iter().map(|&node| group.size - free_on(capacity, group, node)).sum();
     let mut site = Site { parts: look.iter().map(|&node| (node, group.size)).collect(), missing };
     if rest > 0 {
-        let last = one(capacity, floor, index, rest, tier, &look)?;
+        let last = one(capacity, floor, index, rest, tier, &look).into_iter().next()?;
         site.parts.extend(last.parts);
         site.missing += last.missing;
     }
@@ -109,7 +113,18 @@ fn choose(
     tier: usize,
     mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
 ) -> Option<(Vec<JobId>, Allocation)> {
-    let site = site(plan.capacity(), floor, demand, tier)?;
+    // What a job on its way to elsewhere on the same node holds cannot be had there: then the next site may do.
+    let sites = sites(plan.capacity(), floor, demand, tier);
+    sites.iter().find_map(|site| clear(plan, demand, site, &mut victims))
+}
+
+/// Whom to stop at a site, and the place that is there then.
+fn clear(
+    plan: &mut Plan<'_>,
+    demand: &Demand,
+    site: &Site,
+    victims: &mut impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
+) -> Option<(Vec<JobId>, Allocation)> {
     let mut stopped: Vec<JobId> = Vec::new();
     for &(node, count) in &site.parts {
         let group = plan.capacity().group_of(node) as usize;

@@ -263,7 +263,11 @@ impl Policy for Singularity {
                 let key = (self.row(job).tier, entry.submit, job);
                 self.uprooted.remove(&key);
                 match entry.phase {
-                    Phase::Assigned => {}
+                    // On its way it could not be stopped for others; now it can.
+                    Phase::Assigned => {
+                        let tier = usize::from(self.row(job).tier);
+                        self.waiting[..tier].iter_mut().for_each(ClassQueue::unblock);
+                    }
                     Phase::Done => {
                         self.rise(job);
                         self.rows.retire(job);

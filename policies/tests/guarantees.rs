@@ -1,0 +1,83 @@
+//! What `singularity` owes: nobody of a better tier waits while worse ones hold what he needs, and nothing that fits lies idle.
+//!
+//! A failure names its scenario. `ORRERY_SEEDS=N` runs N times as many.
+
+#![allow(clippy::disallowed_methods, reason = "tests read the environment")]
+
+#[allow(dead_code, reason = "each test crate uses a part of it")]
+mod world;
+
+use policies::{Demand, JobId, Level, NodeId, Phase, View};
+use std::collections::BTreeMap;
+use world::scenario::{FLEETS, Scenario};
+
+/// Per node: whole accelerators that are free to plan with, and those that jobs hold which were not told to stop, by tier.
+type Floor = BTreeMap<NodeId, (u32, [u32; 3])>;
+
+fn floor(view: &View) -> Floor {
+    let capacity = view.capacity();
+    let nodes = (0..view.fleet().nodes.len() as u32).map(NodeId).filter(|&node| capacity.node_free_milli(node) < u64::MAX);
+    let free = |node| match view.fleet().node(node).is_fungible() {
+        true => (capacity.node_free_milli(node) / 1000) as u32,
+        false => capacity.whole_free(node).count_ones(),
+    };
+    let mut floor: Floor = nodes.map(|node| (node, (free(node), [0; 3]))).collect();
+    for id in (0..view.submitted()).map(JobId) {
+        let Some(job) = view.get(id) else { continue };
+        let settled = matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running);
+        if settled && job.spec.demand.is_whole() {
+            for grant in &job.allocation {
+                floor.get_mut(&grant.node).expect("a node").1[usize::from(job.spec.tier.min(2))] += grant.count;
+            }
+        }
+    }
+    floor
+}
+
+/// Whether processors or memory could be what is short: then accelerators tell nothing.
+fn only_accelerators(demand: &Demand) -> bool {
+    demand.is_whole() && demand.cpu_milli == 0 && demand.memory_mib == 0
+}
+
+/// The first job that waits although one node could hold it, with what tiers behind it hold there (`claims`) or as it is.
+fn wronged(view: &View, claims: bool) -> Option<JobId> {
+    let floor = floor(view);
+    let fits = |demand: &Demand, tier: usize| {
+        let size = demand.accelerators;
+        floor.iter().any(|(&node, (free, held))| {
+            let kind = view.fleet().node(node).kind;
+            let behind: u32 = if claims { held[tier + 1..].iter().sum() } else { 0 };
+            demand.types.contains(kind) && free + behind >= size && view.fleet().node(node).accelerators >= size
+        })
+    };
+    view.pending().iter().map(JobId).find(|&id| {
+        let spec = view.job(id).spec;
+        let one_node = spec.demand.within == Level::Node || spec.demand.accelerators <= 8;
+        only_accelerators(&spec.demand) && one_node && fits(&spec.demand, usize::from(spec.tier.min(2)))
+    })
+}
+
+#[test]
+fn nobody_waits_for_what_worse_tiers_hold_or_nobody_does() {
+    let seeds: u64 = std::env::var("ORRERY_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let mut waited = 0;
+    for seed in 0..120 * seeds {
+        let fleet = FLEETS[seed as usize % FLEETS.len()];
+        // Nobody of the worst tier waits long enough to be ranked before others.
+        let policies =
+            ["singularity(starve=1e9)", "singularity(starve=1e9, resize=false)", "singularity(starve=1e9, migrate=false)"];
+        let policy = policies[(seed / 4) as usize % policies.len()];
+        let scenario = Scenario { policy, placement: "best-fit", fleet, seed };
+        let mut world = scenario.world(|policy| policy);
+        while let Some(step) = world.step() {
+            let view = world.scheduler.view();
+            for claims in [false, true] {
+                if let Some(job) = wronged(view, claims) {
+                    panic!("{scenario:?} at {}: job {} waits (claims: {claims}): {:?}", step.now, job.0, view.job(job).spec);
+                }
+            }
+            waited += view.pending().len();
+        }
+    }
+    assert!(waited > 10_000, "too little contention to show anything: {waited}");
+}
