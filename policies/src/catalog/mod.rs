@@ -7,6 +7,7 @@ mod expect;
 mod fair_share;
 mod fifo;
 mod gittins;
+mod hierarchy;
 mod las;
 mod priority;
 mod profile;
@@ -45,6 +46,7 @@ pub const POLICIES: &[Entry] = &[
     priority::ENTRY,
     fair_share::ENTRY,
     singularity::ENTRY,
+    hierarchy::ENTRY,
     random::ENTRY,
 ];
 
@@ -69,6 +71,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "priority" => priority::make(&spec)?,
         "fair-share" => fair_share::make(&spec)?,
         "singularity" => singularity::make(&spec)?,
+        "hierarchy" => hierarchy::make(&spec, seed)?,
         "random" => Box::new(Random::new(seed)),
         "srtf" | "srsf" => srtf::make(&spec)?,
         "las" => las::make(&spec)?,

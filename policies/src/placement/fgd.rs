@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 ///
 /// The workload is that of the jobs submitted so far, taken in anew whenever their number has doubled; or, with a prior, the one
 /// that [`expect`](super::Placement::expect) told, as in the paper's experiments.
+#[derive(Clone)]
 pub struct Fgd {
     prior: bool,
     coverage: f64,
@@ -152,7 +153,7 @@ impl Score for Fgd {
 }
 
 /// The expected workload, arranged so that a node's fragmentation is one pass over the distinct accelerator demands.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Workload {
     /// Distinct accelerator demands `(thousandths of each, accelerators)`, ascending.
     shapes: Vec<(u16, u32)>,

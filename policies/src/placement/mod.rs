@@ -54,6 +54,9 @@ pub trait Placement: Send {
     fn observe(&mut self, demand: &Demand) {
         let _ = demand;
     }
+
+    /// Another one that knows what this one knows, for another capacity: policies that split a fleet use one for each part.
+    fn fork(&self) -> Box<dyn Placement>;
 }
 
 const STEPS: Parameter =

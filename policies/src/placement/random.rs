@@ -7,6 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 /// Any node with room, each as likely; a share goes to any of its accelerators with room, each as likely.
+#[derive(Clone)]
 pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {

@@ -55,6 +55,10 @@ impl Placement for Scatter {
         domains.sort_by_cached_key(|domain| nodes_needed(capacity, domain, demand));
         domains.iter().find_map(|domain| self.fill(capacity, domain, demand))
     }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scatter(self.0))
+    }
 }
 
 /// The groups of one type within each part of the fleet that may hold a gang.

@@ -52,7 +52,7 @@ impl Largest {
 }
 
 /// How good a node is for a demand. A placement of this kind is a page: implement this and wrap it in [`Scored`].
-pub trait Score: Send {
+pub trait Score: Clone + Send + 'static {
     /// Scores are whole numbers from 0 to this. Coarse scores make many ties, and ties go to the lowest-numbered node;
     /// kube-scheduler's scores end at 100.
     fn steps(&self) -> u16 {
@@ -177,6 +177,10 @@ impl<S: Score> Placement for Scored<S> {
         if self.score.observe(demand) {
             self.memories.clear();
         }
+    }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scored::new(self.score.clone()))
     }
 }
 
