@@ -332,6 +332,7 @@ impl Experiment {
                 attempts_max: u16::MAX,
                 estimate: None,
                 elastic: Elastic::RIGID,
+                deadline_s: 0,
             };
             return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
         }
@@ -344,6 +345,7 @@ impl Experiment {
             attempts_max: self.attempts_max,
             estimate,
             elastic: self.rules.elastic(job),
+            deadline_s: self.rules.deadline_s(job),
         };
         Arrival { submit: job.submit, spec, duration: job.duration }
     }

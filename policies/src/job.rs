@@ -119,6 +119,8 @@ pub struct JobSpec {
     pub estimate: Option<Span>,
     /// On how many accelerators it may run, and how fast.
     pub elastic: Elastic,
+    /// Seconds after its submission by which it should be done; 0 if there is no hurry.
+    pub deadline_s: u32,
 }
 
 impl JobSpec {
@@ -143,6 +145,7 @@ impl JobSpec {
             attempts_max: 1,
             estimate: None,
             elastic: Elastic::RIGID,
+            deadline_s: 0,
         }
     }
 }
@@ -213,6 +216,11 @@ impl Job {
             [grant] => grant.count,
             ref grants => grants.iter().map(|grant| grant.count).sum(),
         }
+    }
+
+    /// When it should be done, if it has a deadline.
+    pub fn deadline(&self) -> Option<Time> {
+        (self.spec.deadline_s > 0).then(|| self.submit + Span::from_secs(self.spec.deadline_s.into()))
     }
 
     /// Work done until `now`, in time at full speed.

@@ -3,6 +3,7 @@
 mod bylength;
 mod conservative;
 mod easy;
+mod edf;
 mod expect;
 mod fair_share;
 mod fifo;
@@ -44,6 +45,7 @@ pub const POLICIES: &[Entry] = &[
     easy::ENTRY,
     conservative::ENTRY,
     priority::ENTRY,
+    edf::ENTRY,
     fair_share::ENTRY,
     singularity::ENTRY,
     hierarchy::ENTRY,
@@ -69,6 +71,7 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "easy" => easy::make(&spec)?,
         "conservative" => conservative::make(&spec)?,
         "priority" => priority::make(&spec)?,
+        "edf" => edf::make(&spec)?,
         "fair-share" => fair_share::make(&spec)?,
         "singularity" => singularity::make(&spec)?,
         "hierarchy" => hierarchy::make(&spec, seed)?,

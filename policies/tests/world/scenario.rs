@@ -123,6 +123,7 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
                 attempts_max: rng.random_range(1..4),
                 estimate: estimate(rng, work),
                 elastic: elastic(rng, &demand),
+                deadline_s: if whims.random_bool(0.5) { whims.random_range(1..300) } else { 0 },
             };
             let gives_up = impatient && whims.random_bool(0.3);
             let patience = gives_up.then(|| weather.span(&mut whims, 150.0).max(Span(1)));

@@ -2,6 +2,7 @@
 
 use super::ScenarioError;
 use super::error::Place;
+use super::goodput::Goodput;
 use super::states::StateRule;
 use crate::generate::Keyed;
 use crate::model::TraceJob;
@@ -23,6 +24,9 @@ pub struct JobRules {
     /// Which jobs may be resized, and how. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elastic: Option<ElasticRule>,
+    /// Which jobs have deadlines. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DeadlineRule>,
     /// What jobs have to carry when they are stopped, moved and saved. Default: as the costs say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<StateRule>,
@@ -49,6 +53,27 @@ pub struct ElasticRule {
     pub overhead: f64,
 }
 
+/// Deadlines, drawn by a hash of the job's id: its duration times a slack after its submission (as in Gu et al., "ElasticFlow",
+/// ASPLOS '23, section 6.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadlineRule {
+    /// The part of jobs that have one, 0 to 1. Default: 1.
+    #[serde(default = "all")]
+    pub share: f64,
+    /// The least and the largest slack, each as likely as any between them. Default: `[0.5, 1.5]`.
+    #[serde(default = "elasticflow")]
+    pub slack: [f64; 2],
+}
+
+fn all() -> f64 {
+    1.0
+}
+
+fn elasticflow() -> [f64; 2] {
+    [0.5, 1.5]
+}
+
 fn one() -> u16 {
     1
 }
@@ -72,6 +97,9 @@ pub enum Scaling {
     Amdahl(f64),
     /// `{ table = [0.55, 0.3, 0.16, 0.08] }`: speed on 1/2, 1/4, 1/8 and 1/16 of the gang, as measured.
     Table([f64; 4]),
+    /// `{ goodput = { grad = [0.05, 0.002], local = [0.01, 0], network = [0.05, 0], gamma = 1.5, batch = 256 } }`: by the model of
+    /// Pollux.
+    Goodput(Goodput),
 }
 
 impl JobRules {
@@ -84,6 +112,9 @@ impl JobRules {
             return Err(place.invalid("jobs.tiers", "no share above 0", "1 to 255 shares, at least one above 0"));
         }
         StateRule::check(&self.state, place)?;
+        if let Some(rule) = &self.deadline {
+            rule.check(place)?;
+        }
         let Some(rule) = &self.elastic else { return Ok(()) };
         let part = |field, value: f64| match (0.0..=1.0).contains(&value) {
             true => Ok(()),
@@ -104,6 +135,7 @@ impl JobRules {
                     false => Err(place.invalid("jobs.elastic.scaling", "speeds that rise", "speeds that fall with the size")),
                 }
             }
+            Scaling::Goodput(model) => model.check(place),
         }
     }
 
@@ -128,6 +160,18 @@ impl JobRules {
         self.tiers.len() as u8 - 1
     }
 
+    /// Seconds after its submission by which a job should be done; 0 for no deadline.
+    pub fn deadline_s(&self, job: &TraceJob) -> u32 {
+        let Some(rule) = &self.deadline else { return 0 };
+        if Keyed::new(0, "deadlines").uniform(&job.id) >= rule.share {
+            return 0;
+        }
+        let [least, most] = rule.slack;
+        let slack = least + (most - least) * Keyed::new(0, "slack").uniform(&job.id);
+        // A deadline is after the submission.
+        libm::ceil(job.duration.as_secs_f64() * slack).clamp(1.0, f64::from(u32::MAX)) as u32
+    }
+
     /// How a job may be resized.
     pub fn elastic(&self, job: &TraceJob) -> Elastic {
         let demand = &job.demand;
@@ -135,6 +179,19 @@ impl JobRules {
             Some(rule) if demand.is_whole() && demand.accelerators >= rule.from.max(2) => rule.of(demand.accelerators),
             _ => Elastic::RIGID,
         }
+    }
+}
+
+impl DeadlineRule {
+    fn check(&self, place: &Place<'_>) -> Result<(), ScenarioError> {
+        if !(0.0..=1.0).contains(&self.share) {
+            return Err(place.invalid("jobs.deadline.share", self.share, "a part from 0 to 1"));
+        }
+        let [least, most] = self.slack;
+        if !(least >= 0.0 && least <= most && most.is_finite()) {
+            return Err(place.invalid("jobs.deadline.slack", format!("[{least}, {most}]"), "two factors, the smaller one first"));
+        }
+        Ok(())
     }
 }
 
@@ -147,6 +204,9 @@ impl ElasticRule {
             Scaling::Linear => Elastic::linear(accelerators_min, 0),
             Scaling::Amdahl(serial) => Elastic::amdahl(accelerators_min, ten_thousandths(*serial)),
             Scaling::Table(speeds) => Elastic { accelerators_min, shard: 1, speed: speeds.map(ten_thousandths) },
+            Scaling::Goodput(model) => {
+                Elastic { accelerators_min, shard: 1, speed: model.speeds(full).map(ten_thousandths) }
+            }
         };
         let kept = 1.0 - self.overhead;
         Elastic { shard, speed: shaped.speed.map(|speed| libm::round(f64::from(speed) * kept) as u16), ..shaped }
@@ -208,6 +268,28 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_are_durations_times_a_slack() {
+        let rules = rules("[jobs]\ndeadline = { share = 0.5, slack = [2, 3] }").unwrap();
+        let long = |id: u32| TraceJob { duration: policies::Span::from_secs(1000), ..job(&format!("job-{id}"), 1) };
+        let deadlines: Vec<u32> = (0..2000).map(|id| rules.deadline_s(&long(id))).filter(|&s| s > 0).collect();
+        assert!(deadlines.len().abs_diff(1000) < 100, "{}", deadlines.len());
+        assert!(deadlines.iter().all(|s| (2000..=3000).contains(s)));
+        let mean = deadlines.iter().sum::<u32>() / deadlines.len() as u32;
+        assert!(mean.abs_diff(2500) < 50, "{mean}");
+    }
+
+    #[test]
+    fn gangs_scale_by_the_goodput_model() {
+        let rules = rules(
+            "[jobs.elastic.scaling.goodput]\ngrad = [0.02, 0.001]\nlocal = [0.02, 0.005]\nnetwork = [1, 0]\ngamma = 1\nbatch = 128",
+        )
+        .unwrap();
+        // 0.02 + 0.016 + 0.02 + 0.03 s on 8; 0.02 + 0.032 + 0.02 + 0.01 s on 4, which is faster; 0.02 + 0.064 + 0.02 s on 2.
+        let elastic = rules.elastic(&job("j", 8));
+        assert_eq!([8, 4, 2].map(|size| elastic.speed_on(8, size)), [10_000, 10_000, 8269]);
+    }
+
+    #[test]
     fn nonsense_is_refused_with_its_place() {
         for (text, field) in [
             ("[jobs]\ntiers = [-1]", "jobs.tiers"),
@@ -215,6 +297,12 @@ mod tests {
             ("[jobs.elastic]\ndown_to = 1.5", "jobs.elastic.down_to"),
             ("[jobs.elastic]\nscaling = { table = [0.1, 0.2, 0.1, 0.1] }", "jobs.elastic.scaling"),
             ("[jobs.elastic]\nscaling = \"square\"", "jobs.elastic.scaling"),
+            (
+                "[jobs.elastic]\nscaling = { goodput = { grad = [0, 0], local = [0, 0], network = [0, 0], gamma = 1, batch = 1 } }",
+                "jobs.elastic.scaling.goodput",
+            ),
+            ("[jobs]\ndeadline = { share = 2 }", "jobs.deadline.share"),
+            ("[jobs]\ndeadline = { slack = [2, 1] }", "jobs.deadline.slack"),
         ] {
             let message = rules(text).unwrap_err().to_string();
             assert!(message.starts_with("s.toml:2") && message.contains(field), "{message}");
