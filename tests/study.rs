@@ -166,3 +166,28 @@ fn a_goodput_model_says_what_shrinking_costs() {
     let (free, dear) = (scaling("[0.2, 0]"), scaling("[0, 0.01]"));
     assert!(1.2 * free < dear, "{free} {dear}");
 }
+
+#[test]
+fn gangs_keep_to_their_domains() {
+    let folder = folder(SCENARIO);
+    let domains = r#"fleet.domains=[{ name = "island", nodes = 2, gangs = true }, { name = "rack", nodes = 4, gangs = true }]"#;
+    let run = |within: &str, output: &str| {
+        let within = format!("jobs.within={within}");
+        orrery(folder.path(), &["run", "s.toml", "--check", "--output", output, "--set", domains, "--set", &within])
+    };
+    // --check looks at every gang of every step.
+    let mean = |output: Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let runs: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        runs[0]["mean_wait_s"].as_f64().expect("jobs ended")
+    };
+    let (free, kept) = (mean(run("[]", "json")), mean(run(r#"[{ domain = "island", up_to = 16 }]"#, "json")));
+    assert_ne!(free, kept, "no gang had to wait for an island");
+    let refused = run(r#"[{ domain = "island", up_to = 64 }]"#, "table");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("in one island"), "{message}");
+    let unknown = run(r#"[{ domain = "rail", up_to = 16 }]"#, "table");
+    let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(message.contains("jobs.within") && message.contains("island, rack"), "{message}");
+}

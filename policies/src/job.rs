@@ -34,6 +34,9 @@ impl TypeSet {
 pub enum Level {
     /// All accelerators on one node.
     Node,
+    /// All accelerators in one locality domain of that level, by position in [`Fleet::domains`](crate::Fleet::domains): one that
+    /// is for [gangs](crate::fleet::Domain::gangs).
+    Domain(u8),
     /// All accelerators in one cluster.
     #[default]
     Cluster,

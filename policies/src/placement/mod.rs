@@ -28,9 +28,7 @@ pub use scored::{Candidate, Largest, Score, Scored};
 
 use crate::allocation::Allocation;
 use crate::capacity::Capacity;
-use crate::fleet::Fleet;
-use crate::ids::NodeId;
-use crate::job::{Demand, Level};
+use crate::job::Demand;
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// Finds accelerators for a gang.
@@ -172,15 +170,4 @@ fn weights(spec: &Spec) -> Result<[f64; 3], SpecError> {
         return spec.get_where("accelerators", "a number above 0, or another weight above 0", |_: &f64| false).map(|_| weights);
     }
     Ok(weights.map(|weight| weight / sum))
-}
-
-/// Whether two nodes may hold parts of a gang that must stay within `level`.
-pub fn near_enough(fleet: &Fleet, level: Level, a: NodeId, b: NodeId) -> bool {
-    let (first, second) = (fleet.node(a).cluster, fleet.node(b).cluster);
-    match level {
-        Level::Node => a == b,
-        Level::Cluster => first == second,
-        Level::Region => fleet.region_of(first) == fleet.region_of(second),
-        Level::Fleet => true,
-    }
 }

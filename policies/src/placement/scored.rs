@@ -185,8 +185,7 @@ impl<S: Score> Placement for Scored<S> {
 }
 
 fn in_group(capacity: &Capacity, group: &Group, node: NodeId) -> bool {
-    let spec = capacity.fleet().node(node);
-    (spec.cluster, spec.kind, spec.accelerators) == (group.cluster, group.kind, group.size)
+    std::ptr::eq(&capacity.groups()[capacity.group_of(node) as usize], group)
 }
 
 /// Everything remembered about one capacity.

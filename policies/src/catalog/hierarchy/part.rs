@@ -227,11 +227,15 @@ impl Part {
     pub fn report(&self) -> Report {
         let capacity = self.scheduler.view().capacity();
         let mut report = vec![super::knowledge::Kind::default(); self.wanted.len()];
+        // Groups of one kind and cluster follow each other, or are the only ones.
+        let mut last = (None, 0);
         for group in capacity.groups() {
             let kind = &mut report[group.kind.index()];
             kind.open += u64::from(group.nodes) * u64::from(group.size) * 1000;
             let (widest, whole) = shape(capacity, group);
-            (kind.widest, kind.whole) = (kind.widest.max(widest), kind.whole.max(whole));
+            let like = Some((group.cluster, group.kind, group.size));
+            last = if last.0 == like && !group.fungible { (like, last.1 + whole) } else { (like, whole) };
+            (kind.widest, kind.whole) = (kind.widest.max(widest), kind.whole.max(last.1));
         }
         for (node, _) in capacity.closed() {
             let node = capacity.fleet().node(node);
