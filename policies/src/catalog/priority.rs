@@ -8,6 +8,7 @@ use crate::job::Phase;
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -29,6 +30,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 /// With preemption, a job that finds no room takes it from jobs of strictly lower priority: the least important first, among
 /// equals the one that was launched last, and only as many as are needed; nobody is stopped if that would not make room. A
 /// stopped job waits again where it was.
+#[derive(Serialize, Deserialize)]
 pub struct Priority {
     preempt: bool,
     skip: bool,
@@ -61,6 +63,8 @@ fn launch(plan: &mut Plan<'_>, job: JobId, holders: &mut Holders<i32>, preempt: 
 }
 
 impl Policy for Priority {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         let Some(job) = event.job() else { return };
         if !matches!(event, Event::Started { .. }) {

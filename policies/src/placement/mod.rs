@@ -31,6 +31,7 @@ use crate::capacity::Capacity;
 use crate::fleet::Fleet;
 use crate::ids::NodeId;
 use crate::job::{Demand, Level};
+use crate::snapshot::{self, StateError};
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// Finds accelerators for a gang.
@@ -53,6 +54,22 @@ pub trait Placement: Send {
     /// A job that asks for `demand` was submitted.
     fn observe(&mut self, demand: &Demand) {
         let _ = demand;
+    }
+
+    /// Everything that places to come depend on, but for what follows from the capacity; as [`Policy::save`](crate::Policy::save).
+    ///
+    /// # Errors
+    /// [`StateError::Unsupported`]: the placement does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// Becomes what [`save`](Placement::save) was called on.
+    ///
+    /// # Errors
+    /// The placement does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
     }
 }
 
