@@ -236,7 +236,7 @@ pub struct FleetArgs {
 #[derive(Args)]
 pub struct RunArgs {
     /// Scenario file (TOML); or give --trace
-    #[arg(required_unless_present = "trace", conflicts_with = "trace")]
+    #[arg(required_unless_present_any = ["trace", "resume"], conflicts_with = "trace")]
     pub scenario: Option<PathBuf>,
 
     #[command(flatten)]
@@ -280,6 +280,15 @@ pub struct RunArgs {
     /// Policies to run at the same time [default: one per processor]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Snapshot the run before each multiple of so much simulated time, e.g. 5d, for --resume
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub snapshot_every: Option<Span>,
+    /// Snapshot the run each time that so much time has passed by the clock on the wall, e.g. 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub snapshot_clock: Option<Span>,
+    /// Go on with a run into DIR that was stopped, from its last snapshot, as it was started
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    pub resume: Option<PathBuf>,
     /// What to do with jobs that can never fit the fleet
     #[arg(long, value_enum, default_value_t)]
     pub misfits: Misfits,

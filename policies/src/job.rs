@@ -173,7 +173,7 @@ pub enum Phase {
 /// One live job: what was asked, where it stands, what it got so far.
 // In this order, so that what starts and ends touch shares one cache line: with thousands of jobs in line, lines are what a
 // step costs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[repr(C, align(64))]
 pub struct Job {
     /// What it holds or was promised.

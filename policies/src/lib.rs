@@ -27,6 +27,7 @@ pub mod policy;
 pub mod queue;
 mod ranked;
 pub mod scheduler;
+pub mod snapshot;
 pub mod spec;
 pub mod tier;
 pub mod time;

@@ -48,17 +48,17 @@ enum Effect {
 /// The scheduler never assumes that an order was carried out: a job runs, and an accelerator is free, when an event says so.
 /// Events of an older attempt are stale and change nothing, so orders and events may cross.
 pub struct Scheduler {
-    view: View,
-    policy: Box<dyn Policy>,
-    placement: Box<dyn Placement>,
+    pub(crate) view: View,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) placement: Box<dyn Placement>,
     orders: Vec<Order>,
     /// Something happened that the policy has not decided about yet.
-    dirty: bool,
+    pub(crate) dirty: bool,
     /// Something happened since the policy was asked when it wants to be woken.
-    stirred: bool,
-    wakeup: Option<Time>,
+    pub(crate) stirred: bool,
+    pub(crate) wakeup: Option<Time>,
     /// Accelerators were vacated since the last decision.
-    vacated: bool,
+    pub(crate) vacated: bool,
 }
 
 impl Scheduler {

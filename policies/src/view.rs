@@ -147,6 +147,23 @@ impl View {
         self.get(job).is_some_and(|j| j.phase != Phase::Done)
     }
 
+    /// Takes over jobs, and the demands in the order in which they were seen, and makes all indexes but the capacity's from them.
+    pub(crate) fn restore(&mut self, now: Time, jobs: IdTable<Job>, classes: &[Demand]) {
+        for demand in classes {
+            self.intern(demand);
+        }
+        for (JobId(id), job) in jobs.iter() {
+            match job.phase {
+                Phase::Pending => self.pending.insert(id),
+                Phase::Assigned => self.assigned.insert(id),
+                Phase::Starting | Phase::Running => self.active.insert(id),
+                Phase::Stopping | Phase::Done => false,
+            };
+            self.stopping += u32::from(job.phase == Phase::Stopping);
+        }
+        (self.now, self.jobs) = (now, jobs);
+    }
+
     #[inline]
     pub(crate) fn intern(&mut self, demand: &Demand) -> ClassId {
         let size = demand.accelerators as usize;

@@ -12,6 +12,8 @@ mod world;
 use policies::catalog::POLICIES;
 use policies::placement::PLACEMENTS;
 use policies::{Attempt, Event, JobId, Phase, Plan, Policy, Scheduler, Span, Time, View};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use std::fmt::Write;
 use world::scenario::{FLEETS, Scenario, Weather};
 use world::{Step, World};
@@ -154,6 +156,27 @@ fn events_of_an_old_attempt_change_nothing() {
             });
             let decision = world.scheduler.decide(step.now);
             assert!(decision.orders.is_empty(), "{scenario:?}: ordered {:?} for nothing", decision.orders);
+        });
+        assert_same(&scenario, &undisturbed, &disturbed);
+    }
+}
+
+#[test]
+fn saved_and_loaded_at_any_step_it_decides_as_if_it_had_not_been() {
+    for scenario in scenarios(7) {
+        let undisturbed = play(&scenario, plain, |_, _| {});
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(scenario.seed);
+        let disturbed = play(&scenario, plain, |world, step| {
+            if rng.random_bool(0.8) {
+                return;
+            }
+            let saved = world.scheduler.save().unwrap_or_else(|e| panic!("{scenario:?}: {e}"));
+            let mut fresh = scenario.scheduler(plain);
+            fresh.load(&saved).unwrap_or_else(|e| panic!("{scenario:?} at {}: {e}", step.now));
+            fresh.check().unwrap_or_else(|e| panic!("{scenario:?} at {}: {e}", step.now));
+            assert!(fresh.save().as_ref() == Ok(&saved), "{scenario:?} at {}: saved again it is another", step.now);
+            assert_eq!(fresh.next_wakeup(), world.scheduler.next_wakeup(), "{scenario:?} at {}", step.now);
+            world.scheduler = fresh;
         });
         assert_same(&scenario, &undisturbed, &disturbed);
     }

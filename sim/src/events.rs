@@ -1,6 +1,7 @@
 //! The event queue.
 
 use policies::Time;
+use serde::{Deserialize, Serialize};
 
 /// Bits of a digit, and digits of a time.
 const BITS: u32 = 6;
@@ -19,7 +20,7 @@ const DIGITS: usize = 1 << BITS;
 /// 172 ns here, 391, 636, 1,690 and 4,825 ns in priority-queue 2.7 (hashed by rustc-hash, ordered by time and a counter), and
 /// 389, 407, 401 and 413 ns in radix-heap 0.4 with the same order (`cargo bench -p orrery-benches`, group "event queue": the
 /// least of three medians, on two cores of an AMD EPYC under load).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventQueue<T> {
     /// [`DIGITS`] buckets for each of [`LEVELS`] places.
     buckets: Vec<Bucket<T>>,
@@ -36,7 +37,7 @@ pub struct EventQueue<T> {
     len: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Bucket<T> {
     earliest: Time,
     events: Vec<(Time, T)>,

@@ -10,6 +10,7 @@ pub mod policies;
 pub mod proxy;
 pub mod replay;
 pub mod run;
+mod saved;
 mod study;
 pub mod timeline;
 pub mod trace;

@@ -13,7 +13,8 @@ use crate::allocation::{Allocation, Grant};
 use crate::event::NodeState as NodeCondition;
 use crate::fleet::Fleet;
 use crate::ids::{ClusterId, NodeId, TypeId};
-use crate::job::{Demand, Level, WHOLE_MILLI};
+use crate::idtable::IdTable;
+use crate::job::{Demand, Job, Level, Phase, WHOLE_MILLI};
 use crate::journal::Journal;
 use node::{NodeState, Shares};
 use smallvec::SmallVec;
@@ -381,6 +382,26 @@ impl Capacity {
     pub(crate) fn release(&mut self, allocation: &Allocation, milli: u16) {
         self.change(allocation, milli, false, Views::Both);
         self.generation += 1;
+    }
+
+    /// Makes an empty fleet one on which `jobs` stand and `nodes` are not up. `counts`: [generation](Capacity::generation), and
+    /// changes in the [journal](Capacity::journal), of which only the number is kept: its readers look at all nodes anew.
+    pub(crate) fn resume(&mut self, nodes: &[(NodeId, NodeCondition)], counts: [u64; 2], jobs: &IdTable<Job>) {
+        for &(node, state) in nodes {
+            self.set_state(node, state);
+        }
+        for (_, job) in jobs.iter() {
+            let milli = job.spec.demand.milli;
+            if matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running) {
+                self.take(&job.allocation, milli);
+            }
+            self.take(&job.next, milli);
+            if matches!(job.phase, Phase::Starting | Phase::Running | Phase::Stopping) {
+                self.hold(&job.allocation, milli);
+            }
+        }
+        self.generation = counts[0];
+        self.journal = Journal::after(self.nodes.len(), counts[1]);
     }
 
     /// Moves `allocation` out of (`taken`) or back into what is free. Inlined, so that each use knows its views.

@@ -1,7 +1,7 @@
 //! Earliest deadline first.
 
-use super::{Entry, Parameter, Policy, Priority, Spec, SpecError};
-use crate::job::Job;
+use super::priority::{Importance, Priority};
+use super::{Entry, Parameter, Policy, Spec, SpecError};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "edf",
@@ -14,10 +14,5 @@ pub(super) const ENTRY: Entry = Entry {
 
 pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
     let expected = "true or false";
-    Ok(Box::new(Priority::by(urgency, spec.get("preempt", expected)?, spec.get("skip", expected)?)))
-}
-
-/// Jobs without a deadline come last.
-fn urgency(job: &Job) -> i64 {
-    job.deadline().and_then(|deadline| i64::try_from(deadline.0).ok()).map_or(i64::MIN, |micros| -micros)
+    Ok(Box::new(Priority::by(Importance::Deadline, spec.get("preempt", expected)?, spec.get("skip", expected)?)))
 }

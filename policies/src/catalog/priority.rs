@@ -8,6 +8,7 @@ use crate::job::{Job, Phase};
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -29,22 +30,44 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 /// With preemption, a job that finds no room takes it from jobs of strictly lower priority: the least important first, among
 /// equals the one that was launched last, and only as many as are needed; nobody is stopped if that would not make room. A
 /// stopped job waits again where it was.
+#[derive(Serialize, Deserialize)]
 pub struct Priority {
-    importance: fn(&Job) -> i64,
+    importance: Importance,
     preempt: bool,
     skip: bool,
     queue: ClassQueue<Reverse<i64>>,
     holders: Holders<i64>,
 }
 
+/// What makes a job important; it does not change while the job lives.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Importance {
+    /// Its priority.
+    Priority,
+    /// An early deadline. Jobs without one come last.
+    Deadline,
+}
+
+impl Importance {
+    /// More is more important.
+    fn of(self, job: &Job) -> i64 {
+        match self {
+            Importance::Priority => job.spec.priority.into(),
+            Importance::Deadline => {
+                job.deadline().and_then(|deadline| i64::try_from(deadline.0).ok()).map_or(i64::MIN, |micros| -micros)
+            }
+        }
+    }
+}
+
 impl Priority {
     /// With or without preemption; `skip`: a job that does not fit does not keep the next one waiting.
     pub fn new(preempt: bool, skip: bool) -> Priority {
-        Priority::by(|job| i64::from(job.spec.priority), preempt, skip)
+        Priority::by(Importance::Priority, preempt, skip)
     }
 
-    /// The same for another importance, which must not change while a job lives.
-    pub(super) fn by(importance: fn(&Job) -> i64, preempt: bool, skip: bool) -> Priority {
+    /// The same for another importance.
+    pub(super) fn by(importance: Importance, preempt: bool, skip: bool) -> Priority {
         Priority { importance, preempt, skip, queue: ClassQueue::default(), holders: Holders::new() }
     }
 }
@@ -72,12 +95,14 @@ fn launch(
 }
 
 impl Policy for Priority {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         let Some(job) = event.job() else { return };
         if !matches!(event, Event::Started { .. }) {
             self.holders.remove(job);
         }
-        self.queue.observe(view, event, |job| Reverse((self.importance)(job)));
+        self.queue.observe(view, event, |job| Reverse(self.importance.of(job)));
         // A more important one may take what others like it may not.
         if let Event::Submit { .. } = event
             && self.preempt
@@ -92,7 +117,7 @@ impl Policy for Priority {
         loop {
             let generation = plan.capacity().generation();
             let mut try_launch = |plan: &mut Plan<'_>, job| {
-                let importance = importance(plan.job(job));
+                let importance = importance.of(plan.job(job));
                 launch(plan, (job, importance), holders, *preempt, &mut again)
             };
             if *skip {
@@ -105,7 +130,7 @@ impl Policy for Priority {
                 break;
             }
             for job in again.drain(..) {
-                queue.push(plan.job(job).class, Reverse(importance(plan.job(job))), job);
+                queue.push(plan.job(job).class, Reverse(importance.of(plan.job(job))), job);
             }
         }
     }

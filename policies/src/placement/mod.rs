@@ -29,6 +29,7 @@ pub use scored::{Candidate, Largest, Score, Scored};
 use crate::allocation::Allocation;
 use crate::capacity::Capacity;
 use crate::job::Demand;
+use crate::snapshot::{self, StateError};
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// Finds accelerators for a gang.
@@ -55,6 +56,22 @@ pub trait Placement: Send {
 
     /// Another one that knows what this one knows, for another capacity: policies that split a fleet use one for each part.
     fn fork(&self) -> Box<dyn Placement>;
+
+    /// Everything that places to come depend on, but for what follows from the capacity; as [`Policy::save`](crate::Policy::save).
+    ///
+    /// # Errors
+    /// [`StateError::Unsupported`]: the placement does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// Becomes what [`save`](Placement::save) was called on.
+    ///
+    /// # Errors
+    /// The placement does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
+    }
 }
 
 const STEPS: Parameter =

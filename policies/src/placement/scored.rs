@@ -9,6 +9,7 @@ use crate::ids::NodeId;
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
 use crate::journal::JournalToken;
+use crate::snapshot::{self, StateError};
 use rustc_hash::FxHashMap;
 
 /// What a score is asked about: `count` of the accelerators of `demand` on `node`, which has room for them.
@@ -97,6 +98,22 @@ pub trait Score: Clone + Send + 'static {
         let _ = demand;
         false
     }
+
+    /// See [`Placement::save`].
+    ///
+    /// # Errors
+    /// It does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// See [`Placement::load`].
+    ///
+    /// # Errors
+    /// It does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
+    }
 }
 
 /// Takes a gang that fits on a node to the node with the best [`Score`]; of a larger one (see [`gang`]) the remainder.
@@ -181,6 +198,16 @@ impl<S: Score> Placement for Scored<S> {
 
     fn fork(&self) -> Box<dyn Placement> {
         Box::new(Scored::new(self.score.clone()))
+    }
+
+    /// Remembered scores follow from the capacity.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        self.score.save()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        self.memories.clear();
+        self.score.load(state)
     }
 }
 

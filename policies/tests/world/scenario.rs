@@ -2,7 +2,8 @@
 
 use crate::world::{Arrival, Delay, Nature, World};
 use policies::{
-    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Time, TypeId, TypeSet,
+    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Tiers, Time, TypeId,
+    TypeSet,
 };
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -58,11 +59,19 @@ impl Scenario {
         let fleet = fleet(self.fleet);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let weather = Weather::new(&mut rng);
+        let empty = Capacity::new(fleet);
+        let arrivals = arrivals(&mut rng, &weather, &empty, &mut *self.place());
+        World::new(self.scheduler(wrap), &arrivals, weather)
+    }
+
+    fn place(&self) -> Box<dyn Placement> {
+        placement::by_name(self.placement, self.seed).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Its scheduler, that has seen nothing.
+    pub fn scheduler(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> Scheduler {
         let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
-        let place = || placement::by_name(self.placement, self.seed).unwrap_or_else(|e| panic!("{e}"));
-        let empty = Capacity::new(fleet.clone());
-        let arrivals = arrivals(&mut rng, &weather, &empty, &mut *place());
-        World::new(Scheduler::new(fleet, wrap(policy), place()), &arrivals, weather)
+        Scheduler::new(fleet(self.fleet), wrap(policy), self.place()).with_tiers(&Tiers::default())
     }
 }
 

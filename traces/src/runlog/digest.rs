@@ -9,6 +9,7 @@ const BUFFER: usize = 2048;
 
 /// XXH3-128 over the steps as 64-bit words: equal digests mean equal events and orders, in the same steps, at the same times.
 /// Notes are left out: they explain decisions and are no part of them.
+#[derive(Clone)]
 pub struct LogDigest {
     hasher: Xxh3,
     buffer: Box<[u8; BUFFER]>,

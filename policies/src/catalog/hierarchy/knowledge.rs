@@ -4,6 +4,7 @@ use super::part::Part;
 use crate::ids::TypeId;
 use crate::job::{Demand, Job, Level, WHOLE_MILLI};
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Tiers that are told apart in reports: the fourth stands for all that follow.
@@ -14,14 +15,14 @@ pub(super) fn tier_of(job: &Job) -> usize {
 }
 
 /// A part, and the accelerators in it that a job is counted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seat {
     pub part: usize,
     pub kind: TypeId,
 }
 
 /// The accelerators of one type in a part, in thousandths but where counts are named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kind {
     /// On nodes that are up.
     pub open: u64,
@@ -50,7 +51,7 @@ pub(super) enum Fit {
 }
 
 /// A job that was sent to a part whose reports do not show it yet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Booking {
     seat: Seat,
     milli: u64,
@@ -58,7 +59,7 @@ struct Booking {
 }
 
 /// The last report of each part, and what was sent there since.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Knowledge {
     reports: Vec<Report>,
     /// In the order in which they cease to matter.

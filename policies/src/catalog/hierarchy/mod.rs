@@ -3,6 +3,7 @@
 mod knowledge;
 mod part;
 mod rebalance;
+mod saved;
 mod spanning;
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
@@ -10,11 +11,14 @@ use crate::event::{Event, Reason};
 use crate::ids::{JobId, NodeId};
 use crate::idtable::IdTable;
 use crate::job::Phase;
+use crate::placement::Placement;
 use crate::plan::Plan;
+use crate::snapshot::StateError;
 use crate::time::{Span, Time};
 use crate::view::View;
 use knowledge::{Knowledge, Report, Seat};
 use part::Part;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use std::str::FromStr;
 
@@ -83,7 +87,7 @@ struct Style {
 }
 
 /// Where a job is, to this level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Place {
     /// Here: no part has heard of it yet.
     Here,
@@ -95,7 +99,7 @@ enum Place {
     Spanning,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Row {
     place: Place,
     /// When it came there.
@@ -105,6 +109,7 @@ struct Row {
 }
 
 /// What is under way between the levels.
+#[derive(Serialize, Deserialize)]
 enum Letter {
     /// A part tells its state.
     Report(usize, Report),
@@ -143,6 +148,8 @@ struct Hierarchy {
     touched: BTreeSet<usize>,
     wakeups: BTreeSet<(Time, usize)>,
     next_look: Time,
+    /// What was loaded and waits for the parts to be made.
+    loaded: Option<Vec<u8>>,
 }
 
 impl Hierarchy {
@@ -159,6 +166,7 @@ impl Hierarchy {
             touched: BTreeSet::new(),
             wakeups: BTreeSet::new(),
             next_look: Time::ZERO,
+            loaded: None,
         }
     }
 
@@ -181,7 +189,7 @@ impl Hierarchy {
 
     /// Makes the parts, once the fleet, the placement and the tiers are known.
     fn settle(&mut self, plan: &mut Plan<'_>) {
-        let (parts, part_of) = part::split(plan, &self.style);
+        let (parts, part_of) = part::split(plan, plan.placement, &self.style);
         self.knowledge = Knowledge::new(&parts);
         (self.parts, self.part_of) = (parts, part_of);
         for (node, state) in plan.capacity().closed().collect::<Vec<_>>() {
@@ -345,5 +353,18 @@ impl Policy for Hierarchy {
         let look = self.wants_to_look().then_some(self.next_look);
         let known = self.wakeups.iter().filter(|(_, part)| !self.touched.contains(part)).map(|(at, _)| *at).next();
         stirred.chain(due).chain(look).chain(known).min()
+    }
+
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        self.to_bytes()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        self.loaded = Some(state.to_vec());
+        Ok(())
+    }
+
+    fn resume(&mut self, view: &View, placement: &dyn Placement) -> Result<(), StateError> {
+        self.make_again(view, placement)
     }
 }

@@ -1,6 +1,7 @@
 //! A part of the fleet with a scheduler of its own.
 
 use super::knowledge::{Report, TIERS, tier_of};
+use super::saved::{PartState, of_part};
 use super::{By, Row, Style};
 use crate::allocation::{Allocation, Grant};
 use crate::capacity::{Capacity, Group};
@@ -12,7 +13,9 @@ use crate::job::{Demand, Job, Phase};
 use crate::placement::Placement;
 use crate::plan::Plan;
 use crate::scheduler::Scheduler;
+use crate::snapshot::StateError;
 use crate::time::Time;
+use crate::view::View;
 use std::collections::BTreeSet;
 
 /// Times that a part may change its mind within one step, when what it took for begun had not begun.
@@ -41,8 +44,8 @@ pub(super) struct Part {
 }
 
 /// The parts of a fleet, and where each node is.
-pub(super) fn split(plan: &Plan<'_>, style: &Style) -> (Vec<Part>, Vec<(u16, NodeId)>) {
-    let fleet = plan.fleet();
+pub(super) fn split(view: &View, placement: &dyn Placement, style: &Style) -> (Vec<Part>, Vec<(u16, NodeId)>) {
+    let fleet = view.fleet();
     let areas = match style.by {
         By::Region => fleet.regions.len(),
         By::Cluster => fleet.clusters.len(),
@@ -62,19 +65,19 @@ pub(super) fn split(plan: &Plan<'_>, style: &Style) -> (Vec<Part>, Vec<(u16, Nod
             part_of[node.index()] = (part as u16, NodeId(local as u32));
         }
     }
-    let parts = nodes.into_iter().enumerate().map(|(part, nodes)| Part::new(plan, style, part, nodes));
+    let parts = nodes.into_iter().enumerate().map(|(part, nodes)| Part::new((view, placement), style, part, nodes));
     (parts.collect(), part_of)
 }
 
 impl Part {
-    fn new(plan: &Plan<'_>, style: &Style, part: usize, nodes: Vec<NodeId>) -> Part {
-        let whole = plan.fleet();
+    fn new((view, placement): (&View, &dyn Placement), style: &Style, part: usize, nodes: Vec<NodeId>) -> Part {
+        let whole = view.fleet();
         let own = nodes.iter().map(|&node| *whole.node(node)).collect();
         let Fleet { regions, clusters, types, domains, .. } = whole.clone();
         let fleet = Fleet { regions, clusters, types, domains, nodes: own };
         let policy = crate::catalog::by_name(&style.of, style.seed.wrapping_add(part as u64)).expect("tried before").0;
-        let mut scheduler = Scheduler::new(fleet.clone(), policy, plan.placement.fork());
-        scheduler.know_tiers(plan.tiers());
+        let mut scheduler = Scheduler::new(fleet.clone(), policy, placement.fork());
+        scheduler.know_tiers(view.tiers());
         Part {
             scheduler,
             wakeup: None,
@@ -82,7 +85,7 @@ impl Part {
             jobs: IdTable::default(),
             wanted: vec![[0; TIERS]; fleet.types.len()],
             empty: Capacity::new(fleet),
-            judge: plan.placement.fork(),
+            judge: placement.fork(),
             able: Vec::new(),
             small: BTreeSet::new(),
             said: Report::new(),
@@ -246,6 +249,25 @@ impl Part {
             entry.wanted = self.wanted[kind];
         }
         report
+    }
+
+    pub fn to_state(&self) -> Result<PartState, StateError> {
+        Ok(PartState {
+            scheduler: self.scheduler.save().map_err(of_part)?,
+            wakeup: self.wakeup,
+            jobs: self.jobs.clone(),
+            small: self.small.clone(),
+            wanted: self.wanted.clone(),
+            said: self.said.clone(),
+        })
+    }
+
+    /// Becomes what was saved; nothing has happened in it yet.
+    pub fn become_again(&mut self, state: PartState) -> Result<(), StateError> {
+        self.scheduler.load(&state.scheduler).map_err(of_part)?;
+        (self.wakeup, self.jobs, self.small) = (state.wakeup, state.jobs, state.small);
+        (self.wanted, self.said) = (state.wanted, state.said);
+        Ok(())
     }
 
     /// Takes what a gang over several parts holds here out of the part's hands, or gives it back.

@@ -6,9 +6,11 @@ use crate::allocation::Allocation;
 use crate::ids::{JobId, NodeId};
 use crate::job::Job;
 use crate::plan::Plan;
+use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Spanning {
     waiting: BTreeSet<JobId>,
     holds: BTreeMap<JobId, Allocation>,
@@ -24,6 +26,13 @@ impl Spanning {
 
     pub fn forget(&mut self, job: JobId) {
         self.waiting.remove(&job);
+    }
+
+    /// Takes what they hold out of the hands of parts that have just been made again.
+    pub fn lend_again(&self, view: &View, parts: &mut [Part], part_of: &[(u16, NodeId)]) {
+        for (&job, held) in &self.holds {
+            lend(held, view.job(job).spec.demand.milli, parts, part_of, true);
+        }
     }
 
     /// The parts get back what the job held.

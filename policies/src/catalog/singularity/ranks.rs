@@ -4,9 +4,10 @@ use super::floor::{TIERS, WORST};
 use crate::elastic::FULL_SPEED;
 use crate::tier::Tiers;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 /// Tiers by whom capacity is taken from last: rank 0 is never stopped for another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ranks {
     tiers: Tiers,
     /// By tier.
