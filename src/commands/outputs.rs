@@ -43,8 +43,9 @@ impl ResultFolder {
     }
 
     /// The same folder, which is kept if the run stops after a snapshot. `command`: the words with which it was started.
-    pub fn kept(self, command: Vec<String>) -> ResultFolder {
-        ResultFolder { command: Some(command), ..self }
+    pub fn kept(mut self, command: Vec<String>) -> ResultFolder {
+        self.command = Some(command);
+        self
     }
 
     /// The snapshots of all policies.
