@@ -229,11 +229,15 @@ impl Experiment {
             let names: Vec<_> = named.map(|(_, name)| name.as_str()).collect();
             text += &format!(" of type {}", if names.is_empty() { "that the fleet lacks".into() } else { names.join(" or ") });
         }
-        text += match demand.within {
-            policies::Level::Node => " on one node",
-            policies::Level::Cluster => " in one cluster",
-            policies::Level::Region => " in one region",
-            policies::Level::Fleet => "",
+        text += &match demand.within {
+            policies::Level::Node => " on one node".to_owned(),
+            policies::Level::Domain(number) => {
+                let domain = self.fleet.domains.get(usize::from(number));
+                format!(" in one {}", domain.map_or("domain", |domain| &domain.name))
+            }
+            policies::Level::Cluster => " in one cluster".into(),
+            policies::Level::Region => " in one region".into(),
+            policies::Level::Fleet => String::new(),
         };
         if demand.cpu_milli > 0 || demand.memory_mib > 0 {
             text += &format!(", {} processor-thousandths and {} MiB", demand.cpu_milli, demand.memory_mib);
@@ -381,6 +385,7 @@ impl Experiment {
                 attempts_max: u16::MAX,
                 estimate: None,
                 elastic: Elastic::RIGID,
+                deadline_s: 0,
             };
             return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
         }
@@ -393,6 +398,7 @@ impl Experiment {
             attempts_max: self.attempts_max,
             estimate,
             elastic: self.rules.elastic(job),
+            deadline_s: self.rules.deadline_s(job),
         };
         Arrival { submit: job.submit, spec, duration: job.duration }
     }

@@ -25,6 +25,8 @@ use traces::runlog::JobMeta;
 /// estimate = "2s"                # expected run time; default: nobody knows
 /// tenant = "vision"              # default: nobody in particular
 /// priority = 3                   # larger is more important; default 0
+/// tier = 1                       # into the tier table, 0 the best; default 0
+/// deadline = "10m"               # after its submission, in whole seconds; default: no hurry
 /// attempts = 2                   # how many may fail before the job does; default 1
 /// dir = "/tmp"                   # where it runs; default: where the executor does
 /// env = { OMP_NUM_THREADS = "1" }
@@ -83,6 +85,9 @@ struct Row {
     tenant: String,
     #[serde(default)]
     priority: i32,
+    #[serde(default)]
+    tier: u8,
+    deadline: Option<Length>,
     #[serde(default = "one_attempt")]
     attempts: NonZeroU16,
     dir: Option<PathBuf>,
@@ -210,10 +215,11 @@ impl JobList {
                 demand: Demand::whole(row.accelerators),
                 tenant: tenant(row.tenant),
                 priority: row.priority,
-                tier: 0,
+                tier: row.tier,
                 attempts_max: row.attempts.get(),
                 estimate: row.estimate.map(|length| length.0),
                 elastic: Elastic::RIGID,
+                deadline_s: row.deadline.map_or(0, |length| (length.0.0 / 1_000_000).clamp(1, u32::MAX.into()) as u32),
             },
             program: row.command.0,
             args: row.command.1,

@@ -37,7 +37,7 @@ pub use allocation::{Allocation, Grant};
 pub use capacity::Capacity;
 pub use elastic::{Elastic, FULL_SPEED};
 pub use event::{Event, NodeState, Note, Order, Reason};
-pub use fleet::{Cluster, Fleet, Node};
+pub use fleet::{Cluster, Domain, Fleet, Node};
 pub use ids::{Attempt, ClassId, ClusterId, JobId, NodeId, RegionId, TenantId, TypeId};
 pub use idset::IdSet;
 pub use idtable::IdTable;

@@ -1,6 +1,7 @@
 //! The one trait that a scheduling policy implements.
 
 use crate::event::Event;
+use crate::placement::Placement;
 use crate::plan::Plan;
 use crate::snapshot::{self, StateError};
 use crate::time::Time;
@@ -43,5 +44,15 @@ pub trait Policy: Send {
     /// The policy does not say how, or the bytes are no state of it.
     fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
         snapshot::load_stateless(self, state)
+    }
+
+    /// Called once after [`load`](Policy::load), when `view` and `placement` are what they were at [`save`](Policy::save): for policies
+    /// that keep something made from them.
+    ///
+    /// # Errors
+    /// What it loaded does not go with them.
+    fn resume(&mut self, view: &View, placement: &dyn Placement) -> Result<(), StateError> {
+        let _ = (view, placement);
+        Ok(())
     }
 }

@@ -167,7 +167,7 @@ impl Scheduler {
         self.view.ledger = state.ledger.map(|ledger| Box::new(ledger.of_fleet(self.view.capacity.fleet())));
         [self.dirty, self.stirred, self.vacated] = state.flags;
         self.wakeup = state.wakeup;
-        Ok(())
+        self.policy.resume(&self.view, &*self.placement).map_err(SchedulerStateError::Policy)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::idset::IdSet;
 use crate::idtable::IdTable;
 use crate::job::{Demand, Job, Phase};
 use crate::ledger::Ledger;
+use crate::tier::Tiers;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct View {
     pub(crate) notes: Vec<Note>,
     /// Where there are tiers.
     pub(crate) ledger: Option<Box<Ledger>>,
+    /// Without any where nobody told.
+    pub(crate) tiers: Tiers,
     classes: Vec<Demand>,
     class_of: BTreeMap<Demand, ClassId>,
     plain_class_of: Vec<Option<ClassId>>,
@@ -46,6 +49,7 @@ impl View {
             stopping: 0,
             notes: Vec::new(),
             ledger: None,
+            tiers: Tiers::none(),
             classes: Vec::new(),
             class_of: BTreeMap::new(),
             plain_class_of: vec![None; PLAIN_CLASSES],
@@ -75,6 +79,12 @@ impl View {
     #[inline]
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_deref()
+    }
+
+    /// The tier table; an empty one where there are no tiers.
+    #[inline]
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     /// A job that is not done.

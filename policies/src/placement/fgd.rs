@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 ///
 /// The workload is that of the jobs submitted so far, taken in anew whenever their number has doubled; or, with a prior, the one
 /// that [`expect`](super::Placement::expect) told, as in the paper's experiments.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Fgd {
     prior: bool,
     coverage: f64,
@@ -156,7 +156,7 @@ impl Score for Fgd {
 }
 
 /// The expected workload, arranged so that a node's fragmentation is one pass over the distinct accelerator demands.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Workload {
     /// Distinct accelerator demands `(thousandths of each, accelerators)`, ascending.
     shapes: Vec<(u16, u32)>,

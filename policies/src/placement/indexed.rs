@@ -43,6 +43,10 @@ impl Placement for Indexed {
             _ => self.on_nodes(capacity, demand),
         }
     }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Indexed(self.0))
+    }
 }
 
 /// Makes the ranks of wholly free accelerators and of shared ones comparable.

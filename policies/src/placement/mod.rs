@@ -28,9 +28,7 @@ pub use scored::{Candidate, Largest, Score, Scored};
 
 use crate::allocation::Allocation;
 use crate::capacity::Capacity;
-use crate::fleet::Fleet;
-use crate::ids::NodeId;
-use crate::job::{Demand, Level};
+use crate::job::Demand;
 use crate::snapshot::{self, StateError};
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
@@ -55,6 +53,9 @@ pub trait Placement: Send {
     fn observe(&mut self, demand: &Demand) {
         let _ = demand;
     }
+
+    /// Another one that knows what this one knows, for another capacity: policies that split a fleet use one for each part.
+    fn fork(&self) -> Box<dyn Placement>;
 
     /// Everything that places to come depend on, but for what follows from the capacity; as [`Policy::save`](crate::Policy::save).
     ///
@@ -186,15 +187,4 @@ fn weights(spec: &Spec) -> Result<[f64; 3], SpecError> {
         return spec.get_where("accelerators", "a number above 0, or another weight above 0", |_: &f64| false).map(|_| weights);
     }
     Ok(weights.map(|weight| weight / sum))
-}
-
-/// Whether two nodes may hold parts of a gang that must stay within `level`.
-pub fn near_enough(fleet: &Fleet, level: Level, a: NodeId, b: NodeId) -> bool {
-    let (first, second) = (fleet.node(a).cluster, fleet.node(b).cluster);
-    match level {
-        Level::Node => a == b,
-        Level::Cluster => first == second,
-        Level::Region => fleet.region_of(first) == fleet.region_of(second),
-        Level::Fleet => true,
-    }
 }

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 /// Any node with room, each as likely; a share goes to any of its accelerators with room, each as likely.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {

@@ -37,7 +37,7 @@ fn to_steps(score: f64, steps: u16) -> u16 {
 ///
 /// The best fit of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), whose published simulator weighs processors
 /// and accelerators by one half each: the default.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct BestFitResources {
     /// Weights of processors, host memory and accelerators; they add up to 1.
     pub weights: [f64; 3],
@@ -63,7 +63,7 @@ impl Score for BestFitResources {
 ///
 /// The "DotProd" of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), after the alignment score of Tetris
 /// (Grandl et al., SIGCOMM '14, section 3.2) but with the opposite sign, over processors and accelerators.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct DotProduct {
     /// Whether host memory counts too.
     pub memory: bool,

@@ -1,7 +1,7 @@
 //! Gangs over whatever is free.
 
 use super::Placement;
-use super::gang::{accepts, domain_of};
+use super::gang::accepts;
 use super::indexed::{Indexed, NodeOrder};
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
@@ -59,13 +59,17 @@ impl Placement for Scatter {
         domains.sort_by_cached_key(|domain| nodes_needed(capacity, domain, demand));
         domains.iter().find_map(|domain| self.fill(capacity, domain, demand))
     }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scatter(self.0))
+    }
 }
 
 /// The groups of one type within each part of the fleet that may hold a gang.
 fn domains<'a>(capacity: &'a Capacity, demand: &Demand) -> Vec<Vec<&'a Group>> {
     let mut domains: BTreeMap<(u32, TypeId), Vec<&Group>> = BTreeMap::new();
     for group in capacity.groups().iter().filter(|group| group.size > 0 && accepts(demand, group)) {
-        domains.entry((domain_of(capacity, demand.within, group), group.kind)).or_default().push(group);
+        domains.entry((capacity.area(demand.within, group), group.kind)).or_default().push(group);
     }
     domains.into_values().collect()
 }

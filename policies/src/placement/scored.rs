@@ -53,7 +53,7 @@ impl Largest {
 }
 
 /// How good a node is for a demand. A placement of this kind is a page: implement this and wrap it in [`Scored`].
-pub trait Score: Send {
+pub trait Score: Clone + Send + 'static {
     /// Scores are whole numbers from 0 to this. Coarse scores make many ties, and ties go to the lowest-numbered node;
     /// kube-scheduler's scores end at 100.
     fn steps(&self) -> u16 {
@@ -196,6 +196,10 @@ impl<S: Score> Placement for Scored<S> {
         }
     }
 
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scored::new(self.score.clone()))
+    }
+
     /// Remembered scores follow from the capacity.
     fn save(&self) -> Result<Vec<u8>, StateError> {
         self.score.save()
@@ -208,8 +212,7 @@ impl<S: Score> Placement for Scored<S> {
 }
 
 fn in_group(capacity: &Capacity, group: &Group, node: NodeId) -> bool {
-    let spec = capacity.fleet().node(node);
-    (spec.cluster, spec.kind, spec.accelerators) == (group.cluster, group.kind, group.size)
+    std::ptr::eq(&capacity.groups()[capacity.group_of(node) as usize], group)
 }
 
 /// Everything remembered about one capacity.

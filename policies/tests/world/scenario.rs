@@ -2,7 +2,8 @@
 
 use crate::world::{Arrival, Delay, Nature, World};
 use policies::{
-    Capacity, Demand, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Tiers, Time, TypeId, TypeSet,
+    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Tiers, Time, TypeId,
+    TypeSet,
 };
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -17,7 +18,7 @@ pub struct Scenario {
     pub seed: u64,
 }
 
-pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions"];
+pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions", "islands"];
 
 /// One of [`FLEETS`].
 pub fn fleet(name: &str) -> Fleet {
@@ -26,6 +27,7 @@ pub fn fleet(name: &str) -> Fleet {
         "node" => Fleet::pool(12),
         "nodes" => Fleet::uniform(4, 8),
         "regions" => regions(),
+        "islands" => islands(),
         _ => panic!("unknown fleet {name}"),
     }
 }
@@ -43,6 +45,12 @@ fn regions() -> Fleet {
         fleet.nodes.extend((0..nodes).map(|_| node));
     }
     fleet
+}
+
+/// Islands of two nodes in racks of four; gangs keep to both.
+fn islands() -> Fleet {
+    let domain = |name: &str, nodes| Domain { name: name.into(), nodes, gangs: true };
+    Fleet { domains: vec![domain("island", 2), domain("rack", 4)], ..Fleet::uniform(10, 4) }
 }
 
 impl Scenario {
@@ -131,6 +139,7 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
                 attempts_max: rng.random_range(1..4),
                 estimate: estimate(rng, work),
                 elastic: elastic(rng, &demand),
+                deadline_s: if whims.random_bool(0.5) { whims.random_range(1..300) } else { 0 },
             };
             let gives_up = impatient && whims.random_bool(0.3);
             let patience = gives_up.then(|| weather.span(&mut whims, 150.0).max(Span(1)));
@@ -145,6 +154,12 @@ fn elastic(rng: &mut Xoshiro256PlusPlus, demand: &Demand) -> Elastic {
     }
     let shard = if demand.accelerators.is_multiple_of(2) { rng.random_range(1..3) } else { 1 };
     Elastic { shard, ..Elastic::linear(rng.random_range(1..=demand.accelerators), rng.random_range(0..3000)) }
+}
+
+fn level(rng: &mut Xoshiro256PlusPlus, fleet: &Fleet) -> Level {
+    let level = [Level::Node, Level::Cluster, Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..5)];
+    let domains: Vec<Level> = fleet.gang_levels().collect();
+    if domains.is_empty() || rng.random_bool(0.5) { level } else { domains[rng.random_range(0..domains.len())] }
 }
 
 /// Right, too long, too short, nothing, or unknown.
@@ -170,7 +185,7 @@ fn demand(rng: &mut Xoshiro256PlusPlus, fleet: &Fleet) -> Demand {
     Demand {
         accelerators,
         milli: if accelerators < 3 && rng.random_bool(0.3) { rng.random_range(1..=10) * 100 } else { WHOLE_MILLI },
-        within: [Level::Node, Level::Cluster, Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..5)],
+        within: level(rng, fleet),
         types: if rng.random_bool(0.3) {
             TypeSet::only(TypeId(rng.random_range(0..fleet.types.len()) as u8))
         } else {

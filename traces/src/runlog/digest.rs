@@ -1,7 +1,7 @@
 //! A digest of everything that went into and came out of a scheduler.
 
 use super::StepView;
-use policies::{Event, JobSpec, Order};
+use policies::{Event, JobSpec, Level, Order};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes that are gathered before they are hashed.
@@ -74,7 +74,7 @@ impl LogDigest {
         let demand = &spec.demand;
         self.words([
             head,
-            u64::from(demand.accelerators) << 32 | u64::from(demand.milli) << 8 | demand.within as u64,
+            u64::from(demand.accelerators) << 32 | u64::from(demand.milli) << 8 | level(demand.within),
             demand.types.0,
             u64::from(demand.cpu_milli) << 32 | u64::from(demand.memory_mib),
             u64::from(spec.tenant.0) << 32 | u64::from(spec.priority as u32),
@@ -85,6 +85,9 @@ impl LogDigest {
         if !elastic.is_rigid() {
             let speed = elastic.speed.iter().fold(0, |word, &speed| word << 16 | u64::from(speed));
             self.words([u64::from(elastic.accelerators_min) << 32 | u64::from(elastic.shard), speed]);
+        }
+        if spec.deadline_s > 0 {
+            self.words([11 << 32 | u64::from(spec.deadline_s)]);
         }
     }
 
@@ -105,5 +108,16 @@ impl LogDigest {
     pub fn finish(mut self) -> String {
         self.flush();
         format!("{:032x}", self.hasher.digest128())
+    }
+}
+/// A number below 256 for each level.
+fn level(level: Level) -> u64 {
+    match level {
+        Level::Node => 0,
+        Level::Cluster => 1,
+        Level::Region => 2,
+        Level::Fleet => 3,
+        // Fleets have few levels of domains.
+        Level::Domain(number) => 4 + u64::from(number.min(251)),
     }
 }

@@ -17,9 +17,9 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// By the tier table of the books; by the default one where none are kept.
+    /// By the tier table; by the default one where there is none.
     pub fn of(view: &View) -> Ranks {
-        let tiers = view.ledger().map_or_else(Tiers::default, |ledger| ledger.tiers().clone());
+        let tiers = if view.tiers().is_empty() { Tiers::default() } else { view.tiers().clone() };
         let mut order: Vec<u8> = tiers.iter().map(|tier| tier.preempt).collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
         order.dedup();
