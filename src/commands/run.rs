@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Runs every policy that was asked for and tells what came of it.
 pub fn run(args: &RunArgs) -> Result<Verdict> {
     if let Some(folder) = &args.resume {
-        let (args, folder) = saved::reopen(folder)?;
+        let Some((args, folder)) = saved::reopen(folder)? else { return Ok(Verdict::Done) };
         let point = setup::points(&args)?.and_then(|points| points.into_iter().next());
         let planned = setup::plan(&args, point)?;
         return carry_out(&args, &planned, Some(folder));

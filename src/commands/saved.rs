@@ -45,8 +45,9 @@ pub fn begin(path: PathBuf) -> Result<ResultFolder> {
     Ok(folder.kept(words))
 }
 
-/// Opens what a stopped run into `path` left, and says how it was started. From here on this program is where that was.
-pub fn reopen(path: &Path) -> Result<(RunArgs, ResultFolder)> {
+/// Opens what a stopped run into `path` left, and says how it was started; `None` if it is complete. From here on this program is
+/// where that was.
+pub fn reopen(path: &Path) -> Result<Option<(RunArgs, ResultFolder)>> {
     let path = std::path::absolute(path)?;
     // The folder as it lies there may be meant.
     let named = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".partial"));
@@ -54,7 +55,8 @@ pub fn reopen(path: &Path) -> Result<(RunArgs, ResultFolder)> {
     let file = partial_of(&path).join(COMMAND);
     let read = std::fs::read(&file);
     if read.is_err() && path.exists() {
-        bail!("--resume {}: nothing to go on with: the run is complete", path.display());
+        eprintln!("note: {}: nothing to go on with: the run is complete", path.display());
+        return Ok(None);
     }
     let nothing = "--resume: no run to go on with: expected the --out of a run with --snapshot-every that was stopped";
     let bytes = read.with_context(|| format!("{nothing}: {}", file.display()))?;
@@ -66,5 +68,5 @@ pub fn reopen(path: &Path) -> Result<(RunArgs, ResultFolder)> {
     std::env::set_current_dir(&started.folder)
         .with_context(|| format!("{}: the folder in which the run was started", started.folder.display()))?;
     args.out = Some(path.clone());
-    Ok((*args, ResultFolder::reopen(path).kept(started.words)))
+    Ok(Some((*args, ResultFolder::reopen(path).kept(started.words))))
 }
