@@ -107,6 +107,42 @@ fn two_jobs_share_a_device_and_do_not_meet() {
     assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
 }
 
+/// Two replicas by turns on a device that holds one of them: the same bits, and what is equal is not moved.
+#[test]
+fn replicas_share_a_device_that_holds_one_of_them() {
+    let Some(python) = python() else { return };
+    for make in [pocl, fpga] {
+        let moved = |shuffles: [&str; 2]| {
+            let site = make()?;
+            let args = |losses: &'static str, shuffle| [losses, "150", "--dataset", "8", "--shuffle", shuffle];
+            let train = training();
+            for (native, shuffle) in ["native one", "native other"].into_iter().zip(shuffles) {
+                ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));
+            }
+            let start = |losses, shuffle| {
+                let mut command = site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
+                command.arg(&python).arg(&train).args(args(losses, shuffle)).spawn().unwrap()
+            };
+            let (one, other) = (start("one", shuffles[0]), start("other", shuffles[1]));
+            finished(one);
+            finished(other);
+            for (native, proxied) in [("native one", "one"), ("native other", "other")] {
+                assert_eq!(fs::read(site.path(proxied)).unwrap(), fs::read(site.path(native)).unwrap(), "{}", site.device);
+            }
+            let listed = site.orrery(&["devices", "--output", "json"]).output().unwrap();
+            let rows: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+            let sums = rows.as_array().unwrap().iter().find_map(|row| row["switching"].as_object().cloned()).unwrap();
+            println!("{}, order of data {shuffles:?}: {}", site.device, serde_json::to_string(&sums).unwrap());
+            let number = |name: &str| sums[name].as_f64().unwrap();
+            assert!(number("switches") >= 4.0 && number("move_s") < number("turn_s"));
+            Some((number("out_bytes") + number("in_bytes")) / number("switches"))
+        };
+        let Some(equal) = moved(["1", "1"]) else { continue };
+        let different = moved(["1", "2"]).unwrap();
+        assert!(equal < 0.5 * different, "bytes a switch: {equal} with equal buffers, {different} without");
+    }
+}
+
 /// As FPGAs need it: the program never sees source.
 #[test]
 fn training_from_a_binary_comes_to_the_same_bits() {

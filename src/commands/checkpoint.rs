@@ -1,7 +1,7 @@
 //! `orrery checkpoint`, `restore`, `pause`, `resume`, `migrate`: a running job to files and back, and elsewhere.
 
 use super::exec;
-use super::proxy::start_command;
+use super::proxy::{SharingArgs, start_command};
 use crate::Verdict;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -28,6 +28,8 @@ pub struct RestoreArgs {
     /// Another device of the same type [default: the one that it was on]
     #[arg(long, value_name = "D")]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub sharing: SharingArgs,
 }
 
 #[derive(Args)]
@@ -55,7 +57,7 @@ pub fn save(args: &CheckpointArgs) -> Result<Verdict> {
 pub fn load(args: &RestoreArgs) -> Result<Verdict> {
     let device = args.device.as_deref().map(device::find).transpose().map_err(|sentence| anyhow!(sentence))?;
     let name = device.map(|device| device.name);
-    let start = |device: &str| start_command(device).unwrap_or_default();
+    let start = |device: &str| start_command(device, args.sharing).unwrap_or_default();
     let restored = checkpoint::load(&args.folder, name.as_deref(), &start).context("restore")?;
     exec::attend(restored.keeper, restored.job.folder()?)
 }
@@ -75,7 +77,7 @@ pub fn resume(args: &JobArgs) -> Result<Verdict> {
 /// Moves a job to another device.
 pub fn migrate(args: &MigrateArgs) -> Result<Verdict> {
     let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
-    let start = |device: &str| start_command(device).unwrap_or_default();
+    let start = |device: &str| start_command(device, SharingArgs::default()).unwrap_or_default();
     print(&checkpoint::migrate(&mut Job::find(&args.job)?, &device, &start).context("migrate")?)
 }
 

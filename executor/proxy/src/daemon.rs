@@ -5,6 +5,7 @@ use crate::control::{Order, Report};
 use crate::image::Image;
 use crate::session::{After, Remote, Session};
 use crate::store::{Store, write_whole};
+use crate::turns::Turns;
 use ring::Region;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, flock, inotify};
@@ -24,6 +25,7 @@ pub type Open = Box<dyn Fn() -> Box<dyn Backend> + Send + Sync>;
 /// A proxy: serves one device until it is told to stop, or has had nothing to do for a while.
 pub struct Daemon {
     open: Open,
+    turns: Arc<Turns>,
     socket: PathBuf,
     linger: Option<Duration>,
     jobs: Mutex<BTreeMap<PathBuf, Job>>,
@@ -48,15 +50,15 @@ impl Daemon {
     ///
     /// # Errors
     /// The socket cannot be made, or another proxy serves this device.
-    pub fn run(open: Open, socket: &Path, linger: Option<Duration>) -> io::Result<()> {
+    pub fn run(open: Open, turns: Arc<Turns>, socket: &Path, linger: Option<Duration>) -> io::Result<()> {
         // The lock, not the socket's file, says whether a proxy lives: a killed one leaves the file.
         let lock = std::fs::File::create(socket.with_extension("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::other("another proxy serves this device"))?;
         let _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket)?;
-        let daemon =
-            Arc::new(Daemon { open, socket: socket.into(), linger, jobs: Mutex::default(), orders: Default::default() });
+        let (jobs, orders) = Default::default();
+        let daemon = Arc::new(Daemon { open, turns, socket: socket.into(), linger, jobs, orders });
         daemon.clone().retire_if_idle();
         for stream in listener.incoming() {
             let daemon = daemon.clone();
@@ -116,7 +118,17 @@ impl Daemon {
         let jobs = self.jobs();
         let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let workers = jobs.values().map(|job| job.workers.len()).sum();
-        Report { jobs: jobs.keys().map(name).collect(), workers, ..Report::default() }
+        let (sharing, switching) = (self.turns.sharing(), self.turns.switching());
+        Report { jobs: jobs.keys().map(name).collect(), workers, sharing, switching, ..Report::default() }
+    }
+
+    /// A worker's view of the device.
+    fn view(&self) -> Box<dyn Backend> {
+        let mut backend = (self.open)();
+        if self.turns.on() {
+            backend.share();
+        }
+        backend
     }
 
     /// Serves the rings that lie in the folder, and those that will.
@@ -180,7 +192,9 @@ impl Daemon {
         for image in read_images(from)? {
             let path = folder.join(&image.ring);
             let region = Region::open(&path).map_err(io::Error::other)?;
-            let session = Session::load(image, &store, region, (self.open)()).map_err(io::Error::other)?;
+            let seat = self.turns.join();
+            seat.wait();
+            let session = Session::load(image, &store, region, self.view(), Some(seat)).map_err(io::Error::other)?;
             workers.insert(path.clone(), self.clone().start(session, folder, &path));
         }
         self.jobs().insert(folder.to_owned(), Job { workers, watch: None });
@@ -216,7 +230,7 @@ impl Daemon {
         }
         let region = Region::open(path)?;
         let pid = region.worker_pid();
-        let session = Session::new(region, (self.open)());
+        let session = Session::new(region, self.view()).seated(Some(self.turns.join()));
         let worker = self.clone().start(session, folder, path);
         watch_process(pid, worker.remote.clone());
         job.workers.insert(path.to_owned(), worker);

@@ -22,11 +22,14 @@ pub mod opencl;
 pub mod place;
 mod session;
 pub mod simulated;
+mod spare;
 pub mod store;
+mod swap;
 pub mod tree;
+pub mod turns;
 
 pub use answers::Reply;
-pub use backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+pub use backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent, Spare};
 pub use daemon::{Daemon, Open, read_images};
 pub use image::{Cost, Image, ImageError};
 pub use session::{After, Remote, Session, Task};
