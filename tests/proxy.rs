@@ -4,45 +4,11 @@
 
 mod site;
 
-use site::{Site, criu, ended, environment, finished, lines, site, wait_for};
+use site::{criu, ended, finished, fpga, lines, pocl, python, training, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-fn pocl() -> Option<Site> {
-    let vendors = PathBuf::from("/etc/OpenCL/vendors");
-    if !vendors.join("pocl.icd").exists() {
-        println!("SKIPPED: PoCL not found (apt-get install pocl-opencl-icd)");
-        return None;
-    }
-    Some(site("Portable", vendors, None))
-}
-
-fn fpga() -> Option<Site> {
-    let libraries = environment().map(|folder| folder.join("lib"));
-    let Some(libraries) = libraries.filter(|folder| folder.join("libintelocl_emu.so").exists()) else {
-        println!("SKIPPED: Intel's FPGA emulator not found (pip install intel-opencl-fpga-emu-rt==2025.0.5, see .ci/run)");
-        return None;
-    };
-    let mut site = site("FPGA", PathBuf::new(), Some(libraries.clone()));
-    site.vendors = site.folder.path().join("vendors");
-    fs::create_dir(&site.vendors).unwrap();
-    fs::write(site.vendors.join("fpga.icd"), format!("{}\n", libraries.join("libintelocl_emu.so").display())).unwrap();
-    Some(site)
-}
-
-fn python() -> Option<PathBuf> {
-    let python = environment().map(|folder| folder.join("bin/python"));
-    if python.is_none() {
-        println!("SKIPPED: a Python environment with pyopencl not found (name it in ORRERY_TEST_VENV, see .ci/run)");
-    }
-    python
-}
-
-fn training() -> String {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
-}
 
 /// Lines of clinfo that cannot be the same: what needs the program's own memory is reported as not there.
 const DIFFERENT: [&str; 11] = [
@@ -120,7 +86,8 @@ fn replicas_share_a_device_that_holds_one_of_them() {
                 ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));
             }
             let start = |losses, shuffle| {
-                let mut command = site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
+                let mut command =
+                    site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
                 command.arg(&python).arg(&train).args(args(losses, shuffle)).spawn().unwrap()
             };
             let (one, other) = (start("one", shuffles[0]), start("other", shuffles[1]));

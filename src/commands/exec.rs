@@ -23,6 +23,9 @@ pub struct ExecArgs {
     pub device: String,
     #[command(flatten)]
     pub sharing: SharingArgs,
+    /// The job's name for other commands [default: one is made up]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM ARGS")]
     pub program: Vec<String>,
@@ -38,7 +41,7 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
             "{name} links the CUDA runtime statically, so its calls cannot be forwarded; build it with `nvcc -cudart shared`"
         );
     }
-    let folder = job::prepare(api, &driver(api)?).context("preparing the job's folder")?;
+    let folder = job::prepare(api, &driver(api)?, args.name.as_deref()).context("preparing the job's folder")?;
     match start(&device, args.sharing, &folder, &args.program) {
         Ok(child) => attend(child, folder),
         Err(error) => {

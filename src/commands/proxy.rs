@@ -16,6 +16,9 @@ pub struct ProxyArgs {
     /// End after so many seconds without a job [default: never]
     #[arg(long, value_name = "S")]
     pub linger_s: Option<u64>,
+    /// End the one that runs instead; its programs lose the device
+    #[arg(long)]
+    pub stop: bool,
     #[command(flatten)]
     pub sharing: SharingArgs,
 }
@@ -43,9 +46,14 @@ impl SharingArgs {
 pub fn run(args: &ProxyArgs) -> Result<Verdict> {
     let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?;
     let socket = place::socket(&device.name)?;
+    if args.stop {
+        control::give(&socket, &Order::Stop).with_context(|| format!("no proxy serves {}", device.name))?;
+        return Ok(Verdict::Done);
+    }
     let linger = args.linger_s.map(Duration::from_secs);
     let turns = Turns::new(args.sharing.sharing(), device.memory);
-    Daemon::run(Box::new(move || device.open()), turns, &socket, linger).context("serving the device")?;
+    let model = format!("{} ({})", device.model, device.kind);
+    Daemon::run(Box::new(move || device.open()), turns, model, &socket, linger).context("serving the device")?;
     Ok(Verdict::Done)
 }
 

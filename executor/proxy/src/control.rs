@@ -31,6 +31,8 @@ pub enum Order {
         from: PathBuf,
         /// Where contents are.
         chunks: PathBuf,
+        /// What it was on, in words: another device refuses.
+        model: Option<String>,
     },
     /// Look for the processes of a job's rings again: they were made anew.
     Rewatch(PathBuf),
@@ -57,6 +59,9 @@ pub struct Report {
     pub drain_s: f64,
     /// Seconds that saving or loading took.
     pub state_s: f64,
+    /// What the device is, in words.
+    #[serde(default)]
+    pub model: Option<String>,
     /// How workers share the device.
     #[serde(default)]
     pub sharing: Sharing,

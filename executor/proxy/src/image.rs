@@ -181,6 +181,22 @@ impl Session {
     }
 }
 
+/// The images of a saved job's sessions.
+///
+/// # Errors
+/// They are missing or damaged.
+pub fn read_images(folder: &Path) -> io::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "image") {
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
+            images.push(postcard::from_bytes(&std::fs::read(&path)?).map_err(damaged)?);
+        }
+    }
+    Ok(images)
+}
+
 /// The event of a command that is over, as it goes into an image.
 impl From<PastEvent> for Request {
     fn from(event: PastEvent) -> Request {

@@ -14,12 +14,18 @@ pub mod cuda;
 mod daemon;
 pub mod device;
 pub mod facade;
+mod files;
 mod held;
 mod image;
 pub mod job;
 mod journal;
+pub mod migrate;
+pub mod objects;
 pub mod opencl;
 pub mod place;
+pub mod restore;
+#[cfg(feature = "object-store")]
+mod s3;
 mod session;
 pub mod simulated;
 mod spare;
@@ -30,6 +36,6 @@ pub mod turns;
 
 pub use answers::Reply;
 pub use backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent, Spare};
-pub use daemon::{Daemon, Open, read_images};
-pub use image::{Cost, Image, ImageError};
+pub use daemon::{Daemon, Open};
+pub use image::{Cost, Image, ImageError, read_images};
 pub use session::{After, Remote, Session, Task};

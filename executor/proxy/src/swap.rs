@@ -4,8 +4,8 @@
 //! them are set anew. What is equal is not moved: contents that did not change since they were on the host last, that another
 //! worker's copy has, or that another worker has just left on the device (Singularity, arXiv:2202.07848, section 5.3).
 
-use crate::backend::{DeviceError, Memory, Outcome};
 use crate::answers::Reply;
+use crate::backend::{DeviceError, Memory, Outcome};
 use crate::session::{After, Session};
 use crate::spare::{Copied, Key, sums};
 use ring::Body;

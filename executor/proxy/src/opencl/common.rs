@@ -86,10 +86,7 @@ impl Sums {
             check(call!(api, clSetKernelArg(self.kernel, index as u32, len, value))?)?;
         }
         let (items, queue) = (ITEMS, self.queue);
-        check(call!(
-            api,
-            clEnqueueNDRangeKernel(queue, self.kernel, 1, null(), &items, null(), 0, null(), null_mut())
-        )?)?;
+        check(call!(api, clEnqueueNDRangeKernel(queue, self.kernel, 1, null(), &items, null(), 0, null(), null_mut()))?)?;
         let mut parts = vec![[0u64; 2]; ITEMS];
         let to = parts.as_mut_ptr().cast();
         check(call!(api, clEnqueueReadBuffer(queue, self.parts, 1, 0, ITEMS * 16, to, 0, null(), null_mut()))?)?;
