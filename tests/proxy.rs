@@ -242,8 +242,8 @@ fn a_checkpoint_that_fails_leaves_the_previous_one_and_the_job() {
     let Some(python) = python().filter(|_| criu()) else { return };
     let Some(site) = pocl() else { return };
     let train = training();
-    ended(&site.native(&python, &[&train, "native", "600"]));
-    let running = site.exec(&python, &[&train, "proxied", "600", "--pause", "0.004"]).spawn().unwrap();
+    ended(&site.native(&python, &[&train, "native", "1500"]));
+    let running = site.exec(&python, &[&train, "proxied", "1500", "--pause", "0.004"]).spawn().unwrap();
     wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
     let job = site.job();
     ended(&site.orrery(&["checkpoint", &job, "store", "--keep"]).output().unwrap());
