@@ -8,7 +8,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-const MAGIC: &[u8] = b"ORRERYLOG 3\n";
+const MAGIC: &[u8] = b"ORRERYLOG 4\n";
 /// No honest record is larger: a step holds at most the jobs of one instant.
 const RECORD_BYTES_MAX: u32 = 1 << 30;
 const ZSTD_LEVEL: i32 = 1;
@@ -25,7 +25,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// It is something else.
-    #[error("{path}: not a run log of this version: expected the first line `ORRERYLOG 3`")]
+    #[error("{path}: not a run log of this version: expected the first line `ORRERYLOG 4`")]
     NotALog {
         /// The file.
         path: PathBuf,
