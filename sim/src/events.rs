@@ -8,6 +8,8 @@ const LEVELS: usize = u64::BITS.div_ceil(BITS) as usize;
 const DIGITS: usize = 1 << BITS;
 /// More events than this are not kept sorted, but for equal ones.
 const NEAR_MAX: usize = 64;
+/// A bucket with more events than this is not sorted at once.
+const FEW: usize = 16;
 
 /// Future events by time; events of equal time come out in the order in which they went in.
 ///
@@ -176,7 +178,7 @@ impl<T: Copy> EventQueue<T> {
     fn open(&mut self) {
         let Some((level, digit)) = self.nearest() else { return };
         let mut events = self.take(level, digit);
-        if events.len() <= NEAR_MAX / 2 {
+        if events.len() <= FEW {
             self.base = Time(self.next.0 | ((1 << (level as u32 * BITS)) - 1));
             self.near.append(&mut events);
             // Stable, and few.
