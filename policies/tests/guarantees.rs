@@ -7,7 +7,7 @@
 #[allow(dead_code, reason = "each test crate uses a part of it")]
 mod world;
 
-use policies::{Demand, JobId, Level, NodeId, Phase, View};
+use policies::{Demand, JobId, Level, NodeId, NodeState, Phase, View};
 use std::collections::BTreeMap;
 use world::scenario::{FLEETS, Scenario};
 
@@ -16,7 +16,7 @@ type Floor = BTreeMap<NodeId, (u32, [u32; 3])>;
 
 fn floor(view: &View) -> Floor {
     let capacity = view.capacity();
-    let nodes = (0..view.fleet().nodes.len() as u32).map(NodeId).filter(|&node| capacity.node_free_milli(node) < u64::MAX);
+    let nodes = (0..view.fleet().nodes.len() as u32).map(NodeId).filter(|&node| capacity.state(node) == NodeState::Up);
     let free = |node| match view.fleet().node(node).is_fungible() {
         true => (capacity.node_free_milli(node) / 1000) as u32,
         false => capacity.whole_free(node).count_ones(),
@@ -27,7 +27,9 @@ fn floor(view: &View) -> Floor {
         let settled = matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running);
         if settled && job.spec.demand.is_whole() {
             for grant in &job.allocation {
-                floor.get_mut(&grant.node).expect("a node").1[usize::from(job.spec.tier.min(2))] += grant.count;
+                if let Some(row) = floor.get_mut(&grant.node) {
+                    row.1[usize::from(job.spec.tier.min(2))] += grant.count;
+                }
             }
         }
     }

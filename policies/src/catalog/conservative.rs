@@ -266,6 +266,7 @@ impl Policy for Conservative {
         }
         if let Event::Withdrawn { job } = *event {
             self.waiting.remove(&job);
+            self.homeless.retain(|other| *other != job);
             if self.reserved.contains_key(&job) {
                 self.forget(job);
                 self.freed = true;

@@ -2,8 +2,8 @@
 
 use crate::world::{Arrival, Delay, Nature, World};
 use policies::{
-    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Tiers, Time, TypeId,
-    TypeSet,
+    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, NodeId, NodeState, Placement, Scheduler, Span, TenantId,
+    Tiers, Time, TypeId, TypeSet,
 };
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -61,7 +61,8 @@ impl Scenario {
         let weather = Weather::new(&mut rng);
         let empty = Capacity::new(fleet);
         let arrivals = arrivals(&mut rng, &weather, &empty, &mut *self.place());
-        World::new(self.scheduler(wrap), &arrivals, weather)
+        let changes = changes(self.seed, empty.fleet(), &arrivals);
+        World::new(self.scheduler(wrap), &arrivals, weather).with_changes(&changes)
     }
 
     fn place(&self) -> Box<dyn Placement> {
@@ -73,6 +74,24 @@ impl Scenario {
         let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
         Scheduler::new(fleet(self.fleet), wrap(policy), self.place()).with_tiers(&Tiers::default())
     }
+}
+
+/// In some scenarios nodes break or are drained while jobs arrive, and come back; reports that came late from a node that has
+/// broken since are of no use to anybody.
+fn changes(seed: u64, fleet: &Fleet, arrivals: &[Arrival]) -> Vec<(Time, NodeId, NodeState)> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6e6f_6465);
+    let last = arrivals.last().map_or(0, |arrival| arrival.submit.0);
+    let count = if rng.random_bool(0.5) { 0 } else { rng.random_range(1..12) };
+    let mut changes = Vec::new();
+    for _ in 0..count {
+        let node = NodeId(rng.random_range(0..fleet.nodes.len()) as u32);
+        let from = rng.random_range(0..=last);
+        let away = rng.random_range(1..=100_000_000);
+        let how = if rng.random_bool(0.6) { NodeState::Down } else { NodeState::Draining };
+        changes.extend([(Time(from), node, how), (Time(from + away), node, NodeState::Up)]);
+    }
+    changes.sort_by_key(|change| change.0);
+    changes
 }
 
 /// Random delays and crashes.
