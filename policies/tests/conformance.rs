@@ -1,7 +1,7 @@
 //! What every policy must do, in worlds that do what executors can do: late, crossed, repeated and stale
 //! messages, crashes, and jobs that finish while they are being stopped.
 //!
-//! A failure names its scenario. `ORRERY_SEEDS=N` runs N seeds of each combination instead of one, and
+//! A failure names its scenario. `ORRERY_SEED=S` begins with other seeds, `ORRERY_SEEDS=N` runs N seeds of each combination instead of one, and
 //! `ORRERY_POLICY=TEXT` only the policies whose name begins with TEXT.
 
 #![allow(clippy::disallowed_methods, reason = "tests read the environment")]
@@ -15,7 +15,7 @@ use policies::{Attempt, Event, JobId, Phase, Plan, Policy, Scheduler, Span, Time
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use std::fmt::Write;
-use world::scenario::{FLEETS, Scenario, Weather};
+use world::scenario::{FLEETS, Scenario, Weather, first_seed};
 use world::{Step, World};
 
 /// Enough for the slowest policy on the longest of the random scenarios, and few enough to catch one that never ends.
@@ -60,7 +60,7 @@ fn scenarios(stride: usize) -> impl Iterator<Item = Scenario> {
     policies().into_iter().enumerate().flat_map(move |(p, policy)| {
         let combinations = PLACEMENTS.iter().flat_map(|place| FLEETS.iter().map(|&fleet| (place.name, fleet)));
         combinations.enumerate().skip(p % stride).step_by(stride).flat_map(move |(i, (placement, fleet))| {
-            (0..seeds).map(move |seed| Scenario { policy, placement, fleet, seed: seed * 1000 + i as u64 })
+            (0..seeds).map(move |seed| Scenario { policy, placement, fleet, seed: first_seed() + seed * 1000 + i as u64 })
         })
     })
 }

@@ -9,7 +9,7 @@ mod world;
 
 use policies::{Demand, JobId, Level, NodeId, NodeState, Phase, View};
 use std::collections::BTreeMap;
-use world::scenario::{FLEETS, Scenario};
+use world::scenario::{FLEETS, Scenario, first_seed};
 
 /// Per node: whole accelerators that are free to plan with, and those that jobs hold which were not told to stop, by tier.
 type Floor = BTreeMap<NodeId, (u32, [u32; 3])>;
@@ -63,7 +63,8 @@ fn wronged(view: &View, claims: bool) -> Option<JobId> {
 fn nobody_waits_for_what_worse_tiers_hold_or_nobody_does() {
     let seeds: u64 = std::env::var("ORRERY_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let mut waited = 0;
-    for seed in 0..120 * seeds {
+    for number in 0..120 * seeds {
+        let seed = first_seed() + number;
         let fleet = FLEETS[seed as usize % FLEETS.len()];
         // Nobody of the worst tier waits long enough to be ranked before others.
         let policies =

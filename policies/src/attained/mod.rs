@@ -193,8 +193,13 @@ impl<I: Index> Attained<I> {
             stepped = true;
         }
         self.row(job).stand = stand;
-        // Not there yet if it began to run later than was foreseen.
-        self.set_alarm(view, job);
+        // Not there yet if it began to run later than was foreseen. Who has not begun is foreseen when he does: what is missing to
+        // the bound may be next to nothing, and asking again that often is a standstill.
+        if stepped || view.job(job).running_since != Time::MAX {
+            self.set_alarm(view, job);
+        } else {
+            self.clear_alarm(job);
+        }
         stepped
     }
 

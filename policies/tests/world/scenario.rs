@@ -18,6 +18,13 @@ pub struct Scenario {
     pub seed: u64,
 }
 
+/// Where the seeds of a swarm begin: `ORRERY_SEED`, or 0. In CI it is made from the commit's hash, so that each commit is tried in
+/// worlds of its own.
+#[allow(clippy::disallowed_methods, reason = "tests read the environment")]
+pub fn first_seed() -> u64 {
+    std::env::var("ORRERY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
 pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions", "islands"];
 
 /// One of [`FLEETS`].
