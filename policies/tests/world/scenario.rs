@@ -63,13 +63,22 @@ fn islands() -> Fleet {
 impl Scenario {
     /// The world of this scenario; `wrap` may put something around the policy.
     pub fn world(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> World<Weather> {
+        self.world_of(self.scheduler(wrap))
+    }
+
+    /// The same with other tiers.
+    pub fn world_with(&self, tiers: &Tiers) -> World<Weather> {
+        self.world_of(self.scheduler(|policy| policy).with_tiers(tiers))
+    }
+
+    fn world_of(&self, scheduler: Scheduler) -> World<Weather> {
         let fleet = fleet(self.fleet);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let weather = Weather::new(&mut rng);
         let empty = Capacity::new(fleet);
         let arrivals = arrivals(&mut rng, &weather, &empty, &mut *self.place());
         let changes = changes(self.seed, empty.fleet(), &arrivals);
-        World::new(self.scheduler(wrap), &arrivals, weather).with_changes(&changes)
+        World::new(scheduler, &arrivals, weather).with_changes(&changes)
     }
 
     fn place(&self) -> Box<dyn Placement> {
