@@ -13,7 +13,7 @@ use traces::runlog::{Header, LogReader, LogWriter, Observer, Recorder};
 use traces::snapshot::{Snapshot, Taker};
 
 /// Steps between two looks at the clock on the wall.
-const CLOCK_STEPS: u64 = 1 << 15;
+const CLOCK_STEPS: u64 = 1 << 10;
 
 /// When snapshots are taken; with neither, none is.
 #[derive(Clone, Debug, Default)]
