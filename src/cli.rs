@@ -2,6 +2,7 @@
 
 use crate::commands::checkpoint::{CheckpointArgs, JobArgs, MigrateArgs, RestoreArgs};
 use crate::commands::exec::ExecArgs;
+use crate::commands::keep::KeepArgs;
 use crate::commands::proxy::ProxyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policies::Span;
@@ -62,6 +63,9 @@ pub enum Command {
     Resume(JobArgs),
     /// Move a running job to another device of the same type
     Migrate(MigrateArgs),
+    /// Wait for a restored process as its parent, and end as it does
+    #[command(hide = true)]
+    Keep(KeepArgs),
 }
 
 /// How results are printed.
@@ -85,8 +89,11 @@ pub struct ListArgs {
 
 #[derive(Args)]
 pub struct LaunchArgs {
-    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts
+    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts, device
     pub jobs: PathBuf,
+    /// The device that stands for the next accelerator of the fleet, for jobs with `device = "granted"`; repeat it
+    #[arg(long, value_name = "D")]
+    pub device: Vec<String>,
     /// C nodes of D accelerators, all of them this machine
     #[arg(long, value_name = "CxD")]
     pub nodes: String,

@@ -11,8 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// inserted.
 #[derive(Clone, Debug, Default)]
 pub struct IdSet {
-    /// `levels[0]` holds the ids; a bit of `levels[k + 1]` says that a word of `levels[k]` is not zero.
-    levels: Vec<Vec<u64>>,
+    /// A bit per id.
+    words: Vec<u64>,
+    /// A bit of `upper[0]` says that a word of `words` is not zero, one of `upper[k + 1]` the same of `upper[k]`; the last has
+    /// one word.
+    upper: Vec<Vec<u64>>,
     len: usize,
     first: Option<u32>,
 }
@@ -38,14 +41,14 @@ impl IdSet {
     /// Whether it holds `id`.
     #[inline]
     pub fn contains(&self, id: u32) -> bool {
-        self.levels.first().and_then(|l| l.get(id as usize / 64)).is_some_and(|word| word >> (id % 64) & 1 == 1)
+        self.words.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
     /// Adds `id`; false if it was there.
     #[inline]
     pub fn insert(&mut self, id: u32) -> bool {
         let index = id as usize;
-        let Some(word) = self.levels.first_mut().and_then(|words| words.get_mut(index / 64)) else {
+        let Some(word) = self.words.get_mut(index / 64) else {
             self.grow(index);
             return self.insert(id);
         };
@@ -66,8 +69,9 @@ impl IdSet {
     }
 
     /// Tells the upper levels that this word of the lowest is not empty any more.
+    #[inline(never)]
     fn mark(&mut self, mut index: usize) {
-        for words in &mut self.levels[1..] {
+        for words in &mut self.upper {
             let word = &mut words[index / 64];
             let was = *word;
             *word |= 1 << (index % 64);
@@ -78,31 +82,29 @@ impl IdSet {
         }
     }
 
-    /// Makes room for `index` on every level; the top level has one word.
+    /// Makes room for `index` on every level.
     #[cold]
-    fn grow(&mut self, mut index: usize) {
-        let mut level = 0;
-        loop {
-            if level == self.levels.len() {
-                // What was the top level has become a word of a new one.
-                let filled = level > 0 && self.levels[level - 1].first().is_some_and(|&w| w != 0);
-                self.levels.push(vec![u64::from(filled)]);
+    fn grow(&mut self, index: usize) {
+        let (mut below, mut level) = (&mut self.words, 0);
+        below.resize(below.len().max(index / 64 + 1), 0);
+        while below.len() > 1 {
+            let needed = below.len().div_ceil(64);
+            let filled = below[0] != 0;
+            if level == self.upper.len() {
+                // What was the last level has become a word of a new one.
+                self.upper.push(vec![u64::from(filled)]);
             }
-            let words = &mut self.levels[level];
-            words.resize(words.len().max(index / 64 + 1), 0);
-            index /= 64;
+            below = &mut self.upper[level];
+            below.resize(below.len().max(needed), 0);
             level += 1;
-            if index == 0 && level >= self.levels.len() {
-                return;
-            }
         }
     }
 
     /// Takes `id` out; false if it was not there.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, id: u32) -> bool {
         let index = id as usize;
-        let Some(word) = self.levels.first_mut().and_then(|words| words.get_mut(index / 64)) else { return false };
+        let Some(word) = self.words.get_mut(index / 64) else { return false };
         let bit = 1 << (index % 64);
         if *word & bit == 0 {
             return false;
@@ -119,8 +121,9 @@ impl IdSet {
     }
 
     /// Tells the upper levels that this word of the lowest has become empty.
+    #[inline(never)]
     fn unmark(&mut self, mut index: usize) {
-        for words in &mut self.levels[1..] {
+        for words in &mut self.upper {
             let word = &mut words[index / 64];
             *word &= !(1 << (index % 64));
             if *word != 0 {
@@ -139,14 +142,13 @@ impl IdSet {
     /// The smallest id that is at least `from`.
     #[inline]
     pub fn next_from(&self, from: u32) -> Option<u32> {
-        let words = self.levels.first()?;
-        let word = words.get(from as usize / 64).map_or(0, |word| word & (u64::MAX << (from % 64)));
+        let word = self.words.get(from as usize / 64).map_or(0, |word| word & (u64::MAX << (from % 64)));
         if word != 0 { Some(from / 64 * 64 + word.trailing_zeros()) } else { self.climb(from as usize / 64 + 1) }
     }
 
     /// The smallest id in the words of the lowest level from `index` on.
     fn climb(&self, mut index: usize) -> Option<u32> {
-        for (level, words) in self.levels.iter().enumerate().skip(1) {
+        for (level, words) in self.upper.iter().enumerate() {
             let word = words.get(index / 64).map_or(0, |word| word & (u64::MAX << (index % 64)));
             if word != 0 {
                 return Some(self.descend(level, index / 64 * 64 + word.trailing_zeros() as usize));
@@ -158,7 +160,7 @@ impl IdSet {
 
     /// The id before which `n` others come: O(largest id / 64).
     pub fn nth(&self, mut n: usize) -> Option<u32> {
-        for (at, &word) in self.levels.first()?.iter().enumerate() {
+        for (at, &word) in self.words.iter().enumerate() {
             let ones = word.count_ones() as usize;
             if n < ones {
                 let rest = (0..n).fold(word, |word, _| word & (word - 1));
@@ -172,9 +174,9 @@ impl IdSet {
     fn descend(&self, mut level: usize, mut index: usize) -> u32 {
         while level > 0 {
             level -= 1;
-            index = index * 64 + self.levels[level][index].trailing_zeros() as usize;
+            index = index * 64 + self.upper[level][index].trailing_zeros() as usize;
         }
-        index as u32
+        index as u32 * 64 + self.words[index].trailing_zeros()
     }
 
     /// All ids, ascending.

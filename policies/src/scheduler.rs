@@ -175,6 +175,7 @@ impl Scheduler {
         crate::check::check(&self.view)
     }
 
+    #[inline(always)]
     fn submit(&mut self, job: JobId, spec: &JobSpec) -> Effect {
         assert_eq!(job.0, self.view.jobs.len(), "jobs are submitted in id order");
         let class = self.view.intern(&spec.demand);
@@ -237,7 +238,7 @@ impl Scheduler {
         if holds && entry.attempt == attempt { Some(entry) } else { None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn started(&mut self, job: JobId, attempt: Attempt) -> Effect {
         let Some(entry) = Self::current(&mut self.view.jobs, job, attempt) else { return Effect::Stale };
         // Told twice, it still started when it was told first.
@@ -252,6 +253,7 @@ impl Scheduler {
         Effect::Underway
     }
 
+    #[inline(never)]
     fn stopped(&mut self, job: JobId, attempt: Attempt, progress: Span) -> Effect {
         self.leave(job, attempt, |entry| {
             // Stopped on the way to somewhere else.
@@ -261,10 +263,12 @@ impl Scheduler {
         })
     }
 
+    #[inline(always)]
     fn finished(&mut self, job: JobId, attempt: Attempt) -> Effect {
         self.leave(job, attempt, |entry| entry.phase = Phase::Done)
     }
 
+    #[inline(never)]
     fn failed(&mut self, job: JobId, attempt: Attempt, progress: Span, lost: bool) -> Effect {
         self.leave(job, attempt, |entry| {
             entry.failures += u16::from(!lost);
@@ -275,7 +279,7 @@ impl Scheduler {
     }
 
     /// The attempt is over: its accelerators are vacated, and `change` says what becomes of the job.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, job: JobId, attempt: Attempt, change: impl FnOnce(&mut Job)) -> Effect {
         let View { now, jobs, capacity, pending, active, assigned, stopping, .. } = &mut self.view;
         let Some(entry) = Self::current(jobs, job, attempt) else { return Effect::Stale };

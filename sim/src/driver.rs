@@ -128,7 +128,7 @@ impl Driver {
             events.clear();
             world.advance(now, &mut events);
             while let Some(due) = arrivals.first().filter(|arrival| arrival.submit <= now) {
-                events.push(world.submit(due));
+                world.submit(due, &mut events);
                 arrivals.pass();
             }
             for event in &events {

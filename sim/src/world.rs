@@ -126,7 +126,9 @@ impl Truth {
 }
 
 /// Something that will happen to an attempt unless something else comes first.
+// A word: it is queued beside two more, and what has gaps is copied byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u32)]
 enum Happening {
     Start,
     Finish,
@@ -272,9 +274,9 @@ impl World {
         }
     }
 
-    /// Lets a job in, and returns the event that tells the scheduler.
+    /// Lets a job in, and adds the event that tells the scheduler to `events`.
     #[inline]
-    pub fn submit(&mut self, arrival: &Arrival) -> Event {
+    pub fn submit(&mut self, arrival: &Arrival, events: &mut Vec<Event>) {
         let job = self.jobs.push(Truth {
             work: arrival.duration,
             redo: Span::ZERO,
@@ -288,9 +290,10 @@ impl World {
         });
         self.live += 1;
         if self.switching.is_some() {
-            return self.submit_carried(job, arrival.spec);
+            return events.push(self.submit_carried(job, arrival.spec));
         }
-        Event::Submit { job, spec: arrival.spec }
+        // Made in its place: a large event that is handed over is written in parts and read as a whole, which costs a stall.
+        events.push(Event::Submit { job, spec: arrival.spec });
     }
 
     /// Everything that happens by itself at `now`, in order, into `events`.
@@ -484,7 +487,7 @@ impl World {
     }
 
     /// Schedules how the attempt will end by itself.
-    #[inline]
+    #[inline(always)]
     fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
         if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
             self.queue.push(now + crash, (job, attempt, Happening::Crash));

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod devices;
 pub mod exec;
 pub mod explain;
+pub mod keep;
 pub mod launch;
 pub mod outputs;
 pub mod policies;

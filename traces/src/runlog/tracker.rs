@@ -39,6 +39,7 @@ const HOLDS_NOTHING: u32 = u32::MAX;
 const WITHDRAWN: u32 = u32::MAX - 1;
 
 impl JobRecord {
+    #[inline]
     fn holds(&self) -> bool {
         self.held_milli < WITHDRAWN
     }
