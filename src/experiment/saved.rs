@@ -2,6 +2,12 @@
 //!
 //! A snapshot lies beside the run log and is small: what is under way, not what is over. What is over, results and digest, is made
 //! again from the log up to the mark that the snapshot names; nothing is decided twice.
+//!
+//! # Cost
+//! About 420 bytes on disk for each job that waits or runs, fleet and books included: three days of `scenarios/evidence/planet.toml`
+//! under `singularity` (135,539 jobs on 200,160 accelerators) end with 18,992 live jobs and a snapshot of 7.9 MB; half a day ends with
+//! one of 1.0 MB. Snapshots every three hours, 24 of up to 7.9 MB, took 0.4 s of CPU time each on average, in a build for development.
+//! Going on reads the log once, without deciding anything.
 
 use super::{Experiment, ExperimentError, Outcome, Watched};
 use policies::snapshot::{from_bytes, to_bytes};
