@@ -2,7 +2,7 @@
 
 mod saved;
 
-pub use saved::{Saving, build};
+pub use saved::{Saved, Saving, build};
 
 use policies::ledger::{Account, Ledger};
 use policies::snapshot::{SchedulerStateError, StateError};
@@ -78,6 +78,8 @@ pub struct Outcome {
     pub wall_s: f64,
     /// How it ended.
     pub end: End,
+    /// What snapshots took, where they were taken.
+    pub saved: Saved,
 }
 
 /// Why an experiment cannot run.
@@ -317,7 +319,7 @@ impl Experiment {
         let (tracker, log_digest) = recorder.finish()?;
         let books = |ledger: &Ledger| ledger.check().map(|()| ledger.account());
         let account = scheduler.view().ledger().map(books).transpose().map_err(ExperimentError::Books)?;
-        Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
+        Ok(Outcome { header, tracker, account, log_digest, wall_s, end, saved: Saved::default() })
     }
 
     fn world(&self) -> World {

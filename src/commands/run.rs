@@ -38,6 +38,7 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
 fn carry_out(args: &RunArgs, planned: &Planned, folder: Option<ResultFolder>) -> Result<Verdict> {
     let saving = saved::saving(args)?;
     let outcomes = run_all(planned, folder.as_ref(), saving.as_ref(), args.threads)?;
+    saved::tell(planned, &outcomes);
     let summaries = summarize(planned, &outcomes)?;
     if let Some(path) = &args.jobs_csv {
         write_jobs(path, planned, &outcomes)?;

@@ -2,9 +2,10 @@
 
 use super::outputs::{ResultFolder, partial_of};
 use crate::cli::{Cli, Command, RunArgs};
+use crate::setup::Planned;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use orrery::experiment::{Saving, build};
+use orrery::experiment::{Outcome, Saved, Saving, build};
 use policies::Span;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,17 @@ pub fn saving(args: &RunArgs) -> Result<Option<Saving>> {
     let build = build().context("cannot read this program's own file, by which its snapshots are known")?;
     let clock = args.snapshot_clock.map(|span| Duration::from_micros(span.0));
     Ok(Some(Saving { every: args.snapshot_every, clock, build }))
+}
+
+/// Says what snapshots took, for who has to choose how often.
+pub fn tell(planned: &Planned, outcomes: &[Outcome]) {
+    for (policy, outcome) in planned.policies.iter().zip(outcomes) {
+        let Saved { snapshots, bytes, taking_s, .. } = outcome.saved;
+        if snapshots > 0 {
+            let kib = bytes.div_ceil(1024);
+            eprintln!("note: {policy}: {snapshots} snapshots in {taking_s:.2} s, the last of {kib} KiB");
+        }
+    }
 }
 
 /// Begins a result folder that can be gone on with.
