@@ -41,6 +41,11 @@ impl Ranks {
         self.rank[self.tiers.index(tier)]
     }
 
+    /// When a job of `tier` is given back what becomes free: smaller comes first.
+    pub fn give_back(&self, tier: u8) -> u8 {
+        self.tiers.get(tier).map_or(0, |tier| tier.give_back)
+    }
+
     /// Whether running at `speed`, in ten-thousandths of full speed, breaks what a rank was promised.
     pub fn is_too_slow(&self, rank: usize, speed: u32) -> bool {
         speed.min(FULL_SPEED) < self.guarantee[rank]
