@@ -125,6 +125,10 @@ impl Truth {
     }
 }
 
+/// After how long an attempt is given up whose node does not answer: a scheduler that has not heard that a node is down, and sends
+/// somebody there again and again, must not do so without time passing.
+const UNANSWERED: Span = Span::from_secs(1);
+
 /// Something that will happen to an attempt unless something else comes first.
 // A word: it is queued beside two more, and what has gaps is copied byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -411,7 +415,7 @@ impl World {
                     }
                     let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
                     let (delay, what) =
-                        if settled { (self.costs.start + extra, Happening::Start) } else { (Span::ZERO, Happening::Lose) };
+                        if settled { (self.costs.start + extra, Happening::Start) } else { (UNANSWERED, Happening::Lose) };
                     if self.switching.is_some() && what == Happening::Start {
                         self.start_carried(now, (job, attempt), allocation, delay);
                     } else {

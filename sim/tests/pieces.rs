@@ -58,9 +58,7 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, trials: Trials) -> (Vec<Arrival>, Vec<
         let accelerators = [1, 1, 2, 4, 4, 8, 16][rng.random_range(0..7)];
         let duration = Span(rng.random_range(1..20_000_000_000));
         let mut spec = JobSpec::whole(accelerators);
-        // A gang over clusters of which one is cut off and has lost a node would be sent there for ever, without time passing.
-        let widest = if trials == Trials::Mechanism { 1 } else { 3 };
-        spec.demand.within = [Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..widest)];
+        spec.demand.within = [Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..3)];
         if accelerators == 1 && rng.random_bool(0.3) {
             spec.demand.milli = rng.random_range(1..10) * 100;
         } else if rng.random_bool(0.6) {
