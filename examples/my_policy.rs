@@ -1,17 +1,21 @@
 //! A policy of your own, beside the listed ones: `cargo run --release --example my_policy`.
 
 use orrery::experiment::Experiment;
-use orrery::policies::{Event, Fleet, JobId, Plan, Policy, View};
+use orrery::policies::{Event, Fleet, JobId, Plan, Policy, View, saved_by_serde};
 use orrery::reports::{Summary, summary_table};
 use orrery::traces::generate::{WorkloadModel, generate};
+use serde::{Deserialize, Serialize};
 
 /// Newest first: what was submitted last is tried first; what does not fit is passed over.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct NewestFirst {
     waiting: Vec<JobId>,
 }
 
 impl Policy for NewestFirst {
+    // For runs with snapshots.
+    saved_by_serde!();
+
     fn observe(&mut self, _: &View, event: &Event) {
         if let Event::Submit { job, .. } | Event::Stopped { job, .. } = *event {
             self.waiting.push(job);

@@ -2,6 +2,7 @@
 
 use crate::commands::checkpoint::{CheckpointArgs, JobArgs, MigrateArgs, RestoreArgs};
 use crate::commands::exec::ExecArgs;
+use crate::commands::keep::KeepArgs;
 use crate::commands::proxy::ProxyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policies::Span;
@@ -62,6 +63,9 @@ pub enum Command {
     Resume(JobArgs),
     /// Move a running job to another device of the same type
     Migrate(MigrateArgs),
+    /// Wait for a restored process as its parent, and end as it does
+    #[command(hide = true)]
+    Keep(KeepArgs),
 }
 
 /// How results are printed.
@@ -85,8 +89,11 @@ pub struct ListArgs {
 
 #[derive(Args)]
 pub struct LaunchArgs {
-    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts
+    /// Job list (TOML): [[job]] with name, command, accelerators, submit, estimate, tenant, priority, attempts, device
     pub jobs: PathBuf,
+    /// The device that stands for the next accelerator of the fleet, for jobs with `device = "granted"`; repeat it
+    #[arg(long, value_name = "D")]
+    pub device: Vec<String>,
     /// C nodes of D accelerators, all of them this machine
     #[arg(long, value_name = "CxD")]
     pub nodes: String,
@@ -236,7 +243,7 @@ pub struct FleetArgs {
 #[derive(Args)]
 pub struct RunArgs {
     /// Scenario file (TOML); or give --trace
-    #[arg(required_unless_present = "trace", conflicts_with = "trace")]
+    #[arg(required_unless_present_any = ["trace", "resume"], conflicts_with = "trace")]
     pub scenario: Option<PathBuf>,
 
     #[command(flatten)]
@@ -280,6 +287,15 @@ pub struct RunArgs {
     /// Policies to run at the same time [default: one per processor]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Snapshot the run before each multiple of so much simulated time, e.g. 5d, for --resume
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub snapshot_every: Option<Span>,
+    /// Snapshot the run each time that so much time has passed by the clock on the wall, e.g. 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub snapshot_clock: Option<Span>,
+    /// Go on with a run into DIR that was stopped, from its last snapshot, as it was started
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    pub resume: Option<PathBuf>,
     /// What to do with jobs that can never fit the fleet
     #[arg(long, value_enum, default_value_t)]
     pub misfits: Misfits,

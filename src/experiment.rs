@@ -1,18 +1,24 @@
 //! A scenario made ready to run: fleet, jobs and everything a result must name.
 
+mod saved;
+
+pub use saved::{Saved, Saving, build};
+
 use policies::ledger::{Account, Ledger};
+use policies::snapshot::{SchedulerStateError, StateError};
 use policies::spec::SpecError;
 use policies::{
     Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
     placement,
 };
 use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use thiserror::Error;
 use traces::faults::{Change, Disturbance};
 use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
 use traces::scenario::{Estimates, JobRules, NetworkSpec};
+use traces::snapshot::SnapshotError;
 use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
@@ -72,6 +78,8 @@ pub struct Outcome {
     pub wall_s: f64,
     /// How it ended.
     pub end: End,
+    /// What snapshots took, where they were taken.
+    pub saved: Saved,
 }
 
 /// Why an experiment cannot run.
@@ -96,6 +104,28 @@ pub enum ExperimentError {
         what: String,
         /// What to do.
         remedy: &'static str,
+    },
+    /// A snapshot cannot be written or read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Policy `policy` or placement `placement` cannot be saved or loaded.
+    #[error("no snapshot of policy `{policy}` with placement `{placement}`: {source}")]
+    State {
+        /// Policy with parameters.
+        policy: String,
+        /// Placement with parameters.
+        placement: String,
+        /// Which, and why.
+        source: SchedulerStateError,
+    },
+    /// The world cannot be saved or loaded.
+    #[error("no snapshot of the world: {0}")]
+    World(StateError),
+    /// A snapshot and the log beside it do not belong together.
+    #[error("{path}: not the log that the snapshot beside it was taken with: run it again from the beginning")]
+    OtherLog {
+        /// The log.
+        path: PathBuf,
     },
     /// Accelerator-time does not add up.
     #[error("the books do not add up: {0}: this is a bug in Orrery")]
@@ -201,11 +231,15 @@ impl Experiment {
             let names: Vec<_> = named.map(|(_, name)| name.as_str()).collect();
             text += &format!(" of type {}", if names.is_empty() { "that the fleet lacks".into() } else { names.join(" or ") });
         }
-        text += match demand.within {
-            policies::Level::Node => " on one node",
-            policies::Level::Cluster => " in one cluster",
-            policies::Level::Region => " in one region",
-            policies::Level::Fleet => "",
+        text += &match demand.within {
+            policies::Level::Node => " on one node".to_owned(),
+            policies::Level::Domain(number) => {
+                let domain = self.fleet.domains.get(usize::from(number));
+                format!(" in one {}", domain.map_or("domain", |domain| &domain.name))
+            }
+            policies::Level::Cluster => " in one cluster".into(),
+            policies::Level::Region => " in one region".into(),
+            policies::Level::Fleet => String::new(),
         };
         if demand.cpu_milli > 0 || demand.memory_mib > 0 {
             text += &format!(", {} processor-thousandths and {} MiB", demand.cpu_milli, demand.memory_mib);
@@ -234,6 +268,17 @@ impl Experiment {
         log: Option<&Path>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Outcome, ExperimentError> {
+        let (header, mut scheduler, mut world) = self.prepare(policy, name)?;
+        let meta = |job: JobId| self.meta(job);
+        let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
+        let mut watched = Watched { recorder: self.recorder(writer, &meta), progress };
+        let began = Instant::now();
+        let end = sim::run(&mut scheduler, &mut world, self.arrivals(0), self.limits, &mut watched);
+        self.conclude(header, &scheduler, watched.recorder, end, began.elapsed().as_secs_f64())
+    }
+
+    /// All that takes part in a run, before its first step.
+    fn prepare(&self, policy: Box<dyn Policy>, name: String) -> Result<(Header, Scheduler, World), ExperimentError> {
         let mut place: Box<dyn Placement> = placement::by_name(&self.placement, self.seed)?;
         let mut header = self.header(name);
         header.placement = placement::full_name(&self.placement)?;
@@ -241,13 +286,7 @@ impl Experiment {
             header.expected = self.trace.demands();
             place.expect(&header.expected);
         }
-        let meta = |job: JobId| self.meta(job);
-        let writer = log.map(|path| LogWriter::create(path, &header)).transpose()?;
-        let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
-        let recorder = Recorder::new(capacity_milli, writer, &meta).with_services(&self.services);
-        let mut watched = Watched { recorder, progress };
-        watched.recorder.tracker.expect_jobs(self.trace.jobs.len());
-        let mut scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
+        let scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
         let mut world = self.world().with_withdrawals(self.withdrawals());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
@@ -255,17 +294,32 @@ impl Experiment {
         if !self.disturbances.is_empty() {
             world = world.with_disturbances(&self.fleet, self.disturbances.clone());
         }
-        let began = Instant::now();
-        let end = sim::run(&mut scheduler, &mut world, self.arrivals(), self.limits, &mut watched);
-        let wall_s = began.elapsed().as_secs_f64();
+        Ok((header, scheduler, world))
+    }
+
+    fn recorder<'a>(&self, writer: Option<LogWriter>, meta: &'a dyn Fn(JobId) -> JobMeta) -> Recorder<'a> {
+        let capacity_milli = self.fleet.accelerators() * u64::from(policies::WHOLE_MILLI);
+        let mut recorder = Recorder::new(capacity_milli, writer, meta).with_services(&self.services);
+        recorder.tracker.expect_jobs(self.trace.jobs.len());
+        recorder
+    }
+
+    fn conclude(
+        &self,
+        header: Header,
+        scheduler: &Scheduler,
+        recorder: Recorder<'_>,
+        end: End,
+        wall_s: f64,
+    ) -> Result<Outcome, ExperimentError> {
         if let End::Broken { step, now, what } = end {
             let (scenario, policy) = (self.name.clone(), header.policy);
             return Err(ExperimentError::Broken { scenario, policy, seed: self.seed, step, now, what });
         }
-        let (tracker, log_digest) = watched.recorder.finish()?;
+        let (tracker, log_digest) = recorder.finish()?;
         let books = |ledger: &Ledger| ledger.check().map(|()| ledger.account());
         let account = scheduler.view().ledger().map(books).transpose().map_err(ExperimentError::Books)?;
-        Ok(Outcome { header, tracker, account, log_digest, wall_s, end })
+        Ok(Outcome { header, tracker, account, log_digest, wall_s, end, saved: Saved::default() })
     }
 
     fn world(&self) -> World {
@@ -305,9 +359,10 @@ impl Experiment {
         JobMeta { name: job.id.to_string(), duration: job.duration, outcome: job.outcome, label: job.label }
     }
 
-    fn arrivals(&self) -> impl Iterator<Item = Arrival> + '_ {
+    /// Arrivals from the job with that number on.
+    fn arrivals(&self, from: usize) -> impl Iterator<Item = Arrival> + '_ {
         let estimator = self.estimates.with_seed(self.seed);
-        self.trace.jobs.iter().map(move |job| self.arrival(job, estimator.estimate(job)))
+        self.trace.jobs[from..].iter().map(move |job| self.arrival(job, estimator.estimate(job)))
     }
 
     fn is_replica(&self, job: &TraceJob) -> bool {
@@ -332,6 +387,7 @@ impl Experiment {
                 attempts_max: u16::MAX,
                 estimate: None,
                 elastic: Elastic::RIGID,
+                deadline_s: 0,
             };
             return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
         }
@@ -344,6 +400,7 @@ impl Experiment {
             attempts_max: self.attempts_max,
             estimate,
             elastic: self.rules.elastic(job),
+            deadline_s: self.rules.deadline_s(job),
         };
         Arrival { submit: job.submit, spec, duration: job.duration }
     }

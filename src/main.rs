@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Command::Restore(args) => commands::checkpoint::load(&args),
         Command::Pause(args) => commands::checkpoint::pause(&args),
         Command::Resume(args) => commands::checkpoint::resume(&args),
-        Command::Migrate(args) => commands::checkpoint::migrate(&args),
+        Command::Keep(args) => commands::keep::run(&args),
+        Command::Migrate(args) => commands::checkpoint::move_on(&args),
     };
     match result {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

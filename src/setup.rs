@@ -87,6 +87,7 @@ fn from_scenario(path: &Path, point: Point, args: &RunArgs) -> Result<Planned> {
         true => Kind::Inference,
         false => Kind::Training,
     };
+    scenario.jobs.keep_together(&mut trace, &fleet);
     settle(&scenario.home, &mut fleet, &mut trace, kind).with_context(|| format!("{}", path.display()))?;
     let run = &scenario.run;
     let last = trace.jobs.last().map_or(Time::ZERO, |job| job.submit);

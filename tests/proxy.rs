@@ -4,45 +4,11 @@
 
 mod site;
 
-use site::{Site, criu, ended, environment, finished, lines, site, wait_for};
+use site::{criu, ended, finished, fpga, lines, pocl, python, training, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-fn pocl() -> Option<Site> {
-    let vendors = PathBuf::from("/etc/OpenCL/vendors");
-    if !vendors.join("pocl.icd").exists() {
-        println!("SKIPPED: PoCL not found (apt-get install pocl-opencl-icd)");
-        return None;
-    }
-    Some(site("Portable", vendors, None))
-}
-
-fn fpga() -> Option<Site> {
-    let libraries = environment().map(|folder| folder.join("lib"));
-    let Some(libraries) = libraries.filter(|folder| folder.join("libintelocl_emu.so").exists()) else {
-        println!("SKIPPED: Intel's FPGA emulator not found (pip install intel-opencl-fpga-emu-rt==2025.0.5, see .ci/run)");
-        return None;
-    };
-    let mut site = site("FPGA", PathBuf::new(), Some(libraries.clone()));
-    site.vendors = site.folder.path().join("vendors");
-    fs::create_dir(&site.vendors).unwrap();
-    fs::write(site.vendors.join("fpga.icd"), format!("{}\n", libraries.join("libintelocl_emu.so").display())).unwrap();
-    Some(site)
-}
-
-fn python() -> Option<PathBuf> {
-    let python = environment().map(|folder| folder.join("bin/python"));
-    if python.is_none() {
-        println!("SKIPPED: a Python environment with pyopencl not found (name it in ORRERY_TEST_VENV, see .ci/run)");
-    }
-    python
-}
-
-fn training() -> String {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
-}
 
 /// Lines of clinfo that cannot be the same: what needs the program's own memory is reported as not there.
 const DIFFERENT: [&str; 11] = [
@@ -105,6 +71,43 @@ fn two_jobs_share_a_device_and_do_not_meet() {
     finished(other);
     let native = fs::read(site.path("native")).unwrap();
     assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+}
+
+/// Two replicas by turns on a device that holds one of them: the same bits, and what is equal is not moved.
+#[test]
+fn replicas_share_a_device_that_holds_one_of_them() {
+    let Some(python) = python() else { return };
+    for make in [pocl, fpga] {
+        let moved = |shuffles: [&str; 2]| {
+            let site = make()?;
+            let args = |losses: &'static str, shuffle| [losses, "150", "--dataset", "8", "--shuffle", shuffle];
+            let train = training();
+            for (native, shuffle) in ["native one", "native other"].into_iter().zip(shuffles) {
+                ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));
+            }
+            let start = |losses, shuffle| {
+                let mut command =
+                    site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
+                command.arg(&python).arg(&train).args(args(losses, shuffle)).spawn().unwrap()
+            };
+            let (one, other) = (start("one", shuffles[0]), start("other", shuffles[1]));
+            finished(one);
+            finished(other);
+            for (native, proxied) in [("native one", "one"), ("native other", "other")] {
+                assert_eq!(fs::read(site.path(proxied)).unwrap(), fs::read(site.path(native)).unwrap(), "{}", site.device);
+            }
+            let listed = site.orrery(&["devices", "--output", "json"]).output().unwrap();
+            let rows: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+            let sums = rows.as_array().unwrap().iter().find_map(|row| row["switching"].as_object().cloned()).unwrap();
+            println!("{}, order of data {shuffles:?}: {}", site.device, serde_json::to_string(&sums).unwrap());
+            let number = |name: &str| sums[name].as_f64().unwrap();
+            assert!(number("switches") >= 4.0 && number("move_s") < number("turn_s"));
+            Some((number("out_bytes") + number("in_bytes")) / number("switches"))
+        };
+        let Some(equal) = moved(["1", "1"]) else { continue };
+        let different = moved(["1", "2"]).unwrap();
+        assert!(equal < 0.5 * different, "bytes a switch: {equal} with equal buffers, {different} without");
+    }
 }
 
 /// As FPGAs need it: the program never sees source.
@@ -239,8 +242,8 @@ fn a_checkpoint_that_fails_leaves_the_previous_one_and_the_job() {
     let Some(python) = python().filter(|_| criu()) else { return };
     let Some(site) = pocl() else { return };
     let train = training();
-    ended(&site.native(&python, &[&train, "native", "600"]));
-    let running = site.exec(&python, &[&train, "proxied", "600", "--pause", "0.004"]).spawn().unwrap();
+    ended(&site.native(&python, &[&train, "native", "1500"]));
+    let running = site.exec(&python, &[&train, "proxied", "1500", "--pause", "0.004"]).spawn().unwrap();
     wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
     let job = site.job();
     ended(&site.orrery(&["checkpoint", &job, "store", "--keep"]).output().unwrap());

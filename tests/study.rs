@@ -131,3 +131,63 @@ fn settings_that_make_no_sense_are_refused() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
 }
+
+#[test]
+fn deadlines_are_met_by_those_who_look_at_them() {
+    let folder = folder(SCENARIO);
+    let policies = r#"run.policies=["fifo(skip=true)", "edf", "edf(preempt=false)", "srtf"]"#;
+    let deadline = "jobs.deadline={ share = 0.5, slack = [1.2, 4] }";
+    let args = ["run", "s.toml", "--output", "json", "--set", policies, "--set", deadline];
+    let with = |extra: &[&str]| {
+        let runs = json(folder.path(), &[&args[..], extra].concat());
+        runs.iter().map(|run| (run["deadlines"].as_u64(), run["deadlines_met"].as_u64())).collect::<Vec<_>>()
+    };
+    let runs = with(&["--set", "workload.load=1.2", "--set", r#"run.estimates="oracle""#]);
+    let met: Vec<u64> = runs.iter().map(|run| run.1.expect("there are deadlines")).collect();
+    assert!(runs.iter().all(|run| run.0 == runs[0].0 && run.0 > Some(100)), "{runs:?}");
+    assert!(met[1] > met[2] && met[2] > met[0], "preemption helps, and order does: {runs:?}");
+    let table = orrery(folder.path(), &[&args[..2], &args[4..]].concat());
+    assert!(String::from_utf8_lossy(&table.stdout).contains("in time"));
+    let plain = json(folder.path(), &["run", "s.toml", "--output", "json"]);
+    assert!(plain.iter().all(|run| run.get("deadlines").is_none()));
+}
+
+#[test]
+fn a_goodput_model_says_what_shrinking_costs() {
+    let folder = folder(SCENARIO);
+    let scaling = |grad: &str| {
+        let goodput = format!(
+            "jobs.elastic.scaling={{ goodput = {{ grad = {grad}, local = [0.01, 0.002], network = [0.05, 0.002], gamma = 1.6, batch = 256 }} }}"
+        );
+        let args = ["run", "s.toml", "--output", "json", "--set", &goodput, "--set", "workload.load=1.1"];
+        json(folder.path(), &args)[1]["mean_jct_s"].as_f64().expect("jobs ended")
+    };
+    // Jobs whose gradients take no longer for more examples lose nothing on fewer accelerators; the others are later for it.
+    let (free, dear) = (scaling("[0.2, 0]"), scaling("[0, 0.01]"));
+    assert!(1.2 * free < dear, "{free} {dear}");
+}
+
+#[test]
+fn gangs_keep_to_their_domains() {
+    let folder = folder(SCENARIO);
+    let domains = r#"fleet.domains=[{ name = "island", nodes = 2, gangs = true }, { name = "rack", nodes = 4, gangs = true }]"#;
+    let run = |within: &str, output: &str| {
+        let within = format!("jobs.within={within}");
+        orrery(folder.path(), &["run", "s.toml", "--check", "--output", output, "--set", domains, "--set", &within])
+    };
+    // --check looks at every gang of every step.
+    let mean = |output: Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let runs: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        runs[0]["mean_wait_s"].as_f64().expect("jobs ended")
+    };
+    let (free, kept) = (mean(run("[]", "json")), mean(run(r#"[{ domain = "island", up_to = 16 }]"#, "json")));
+    assert_ne!(free, kept, "no gang had to wait for an island");
+    let refused = run(r#"[{ domain = "island", up_to = 64 }]"#, "table");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("in one island"), "{message}");
+    let unknown = run(r#"[{ domain = "rail", up_to = 16 }]"#, "table");
+    let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(message.contains("jobs.within") && message.contains("island, rack"), "{message}");
+}

@@ -32,6 +32,7 @@ pub fn arrival(job: &TraceJob) -> Arrival {
         attempts_max: 1,
         estimate: Some(job.duration),
         elastic: Elastic::RIGID,
+        deadline_s: 0,
     };
     Arrival { submit: job.submit, spec, duration: job.duration }
 }

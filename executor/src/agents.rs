@@ -1,10 +1,12 @@
 //! The processes of this machine: they carry out the scheduler's orders, and what happens to them is reported.
 
 use crate::guard::Guard;
-use crate::process::{Ending, Fact, Process, spawn};
-use crate::report::{JobReport, Outcome};
+use crate::process::{Ending, Fact, spawn};
+use crate::report::JobReport;
+use crate::saving::Saving;
+use crate::slot::{Slot, State};
 use crate::task::{Output, Place, Task, first_devices};
-use policies::{Allocation, Attempt, Event, Fleet, JobId, Order, Span, Time};
+use policies::{Allocation, Attempt, Event, Fleet, JobId, Order, Time};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,55 +48,25 @@ pub struct Options {
     pub output: Output,
 }
 
-/// Where a job really is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// No attempt is under way; a suspended process may lie there.
-    Waiting,
-    /// Told to start; runs as soon as its process does.
-    Running,
-    /// Told to stop; works on until it is stopped.
-    Stopping,
-    /// Its owner withdrew it; its process is being killed.
-    Leaving,
-    Finished,
-    Failed,
-    Withdrawn,
-}
-
-struct Slot {
-    task: Task,
-    state: State,
-    attempt: Attempt,
-    process: Option<Process>,
-    /// How a process ended while it was suspended; nobody was told yet.
-    ended: Option<Ending>,
-    /// Time that the present process ran, up to the last stop.
-    worked: Span,
-    running_since: Time,
-    failures: u16,
-    report: JobReport,
-}
-
 /// The jobs of a run and their processes. When it is dropped, none of them is left.
 ///
 /// Facts are taken from a channel by [`wait`](Agents::wait) and turned into events by [`advance`](Agents::advance), so every
 /// event of one step bears one time: that of the clock when the step began, microseconds since the agents were made.
 pub struct Agents {
-    slots: Vec<Slot>,
-    inbox: Receiver<(JobId, Fact)>,
-    facts: Sender<(JobId, Fact)>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) inbox: Receiver<(JobId, Fact)>,
+    pub(crate) facts: Sender<(JobId, Fact)>,
     /// Taken out of the inbox while waiting.
-    first: Option<(JobId, Fact)>,
-    guard: Arc<Guard>,
-    output: Output,
-    first_device: Vec<u32>,
-    start: Instant,
+    pub(crate) first: Option<(JobId, Fact)>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) output: Output,
+    pub(crate) first_device: Vec<u32>,
+    pub(crate) start: Instant,
     /// Jobs with an attempt under way.
-    busy: usize,
+    pub(crate) busy: usize,
     /// Processes that are being started or were not waited for.
-    processes: usize,
-    cancelled: bool,
+    pub(crate) processes: usize,
+    pub(crate) cancelled: bool,
 }
 
 /// Withdraws jobs, or stops a run, from any thread.
@@ -189,25 +161,7 @@ impl Agents {
     /// Lets a job in, and returns the event that tells the scheduler.
     pub fn submit(&mut self, task: Task) -> Event {
         let (job, spec) = (JobId(self.slots.len() as u32), task.spec);
-        let report = JobReport {
-            name: task.name.clone(),
-            outcome: Outcome::Unfinished,
-            starts: 0,
-            stops: 0,
-            resumes: 0,
-            endings: Vec::new(),
-        };
-        self.slots.push(Slot {
-            task,
-            state: State::Waiting,
-            attempt: Attempt(0),
-            process: None,
-            ended: None,
-            worked: Span::ZERO,
-            running_since: Time::MAX,
-            failures: 0,
-            report,
-        });
+        self.slots.push(Slot::new(task));
         Event::Submit { job, spec }
     }
 
@@ -216,7 +170,11 @@ impl Agents {
         for order in orders {
             match *order {
                 Order::Start { job, attempt, ref allocation } => self.begin(job, attempt, allocation),
-                Order::Preempt { job, attempt } => self.slots[job.index()].preempt(attempt),
+                Order::Preempt { job, attempt } => {
+                    if self.slots[job.index()].must_stop(attempt) {
+                        self.stop(job);
+                    }
+                }
             }
         }
     }
@@ -240,142 +198,23 @@ impl Agents {
             process.go_on();
             return;
         }
-        slot.report.starts += 1;
+        slot.report.starts += u32::from(!slot.saved);
         self.processes += 1;
         let place = Place { job, attempt, allocation, first_device: &self.first_device };
-        match slot.task.command(&place, &self.output) {
+        match slot.task.command(&place, &self.output, slot.saved) {
             Ok(command) => spawn(job, command, self.guard.clone(), self.facts.clone()),
             Err(error) => tell(Fact::Ended(Ending::CannotStart(error.to_string()))),
         }
     }
 
-    /// What the scheduler is told of a fact; nothing if it changes nothing for it.
-    fn happen(&mut self, now: Time, job: JobId, fact: Fact) -> Option<Event> {
-        if matches!(fact, Fact::Cancelled) {
-            self.cancelled = true;
-            return None;
-        }
-        if matches!(fact, Fact::Withdrawn) {
-            return self.withdraw(job);
-        }
+    /// Sets out to take a running job off its place: by a signal, or by a command that writes it to files.
+    pub(crate) fn stop(&mut self, job: JobId) {
+        let now = self.now();
         let slot = &mut self.slots[job.index()];
-        let attempt = slot.attempt;
-        match (fact, slot.state) {
-            (Fact::Spawned(process), State::Leaving) => {
-                let _ = process.kill();
-                slot.process = Some(process);
-                None
-            }
-            (Fact::Exited, State::Leaving) => {
-                let ending = slot.process.take()?.bury(&self.guard);
-                self.processes -= 1;
-                Some(self.gone(job, ending))
-            }
-            (Fact::Ended(ending), State::Leaving) => {
-                self.processes -= usize::from(matches!(ending, Ending::CannotStart(_)));
-                Some(self.gone(job, ending))
-            }
-            (Fact::Stopped | Fact::Continued | Fact::Resumed, State::Leaving) => None,
-            (Fact::Spawned(process), _) => {
-                if slot.state == State::Stopping {
-                    process.stop();
-                }
-                slot.process = Some(process);
-                slot.running_since = now;
-                Some(Event::Started { job, attempt })
-            }
-            (Fact::Resumed, State::Running | State::Stopping) => {
-                slot.report.resumes += 1;
-                slot.running_since = now;
-                Some(Event::Started { job, attempt })
-            }
-            (Fact::Stopped, State::Stopping) => {
-                slot.process.as_ref().inspect(|process| process.hold());
-                slot.state = State::Waiting;
-                slot.worked += now.since(slot.running_since);
-                slot.running_since = Time::MAX;
-                slot.report.stops += 1;
-                self.busy -= 1;
-                Some(Event::Stopped { job, attempt, progress: slot.worked })
-            }
-            // Nobody ordered it. It stays as it is, and holds its accelerators, until somebody lets it go on.
-            (Fact::Stopped, _) => None,
-            // Its accelerators are others' now, or soon will be.
-            (Fact::Continued, State::Waiting) => {
-                slot.process.as_ref().inspect(|process| process.hold());
-                None
-            }
-            (Fact::Continued, State::Stopping) => {
-                slot.process.as_ref().inspect(|process| process.stop());
-                None
-            }
-            (Fact::Continued, _) => None,
-            (Fact::Exited, state) => {
-                let ending = slot.process.take()?.bury(&self.guard);
-                self.processes -= 1;
-                if state == State::Waiting {
-                    slot.ended = Some(ending);
-                    return None;
-                }
-                Some(self.end(job, ending))
-            }
-            (Fact::Ended(ending), _) => Some(self.end(job, ending)),
-            // It had died in its sleep, and that was told first.
-            (Fact::Resumed, _) | (Fact::Cancelled | Fact::Withdrawn, _) => None,
+        match slot.task.save_command(job) {
+            None => slot.suspend(),
+            Some(command) => slot.saving = Some(Saving::start(job, command, now, self.facts.clone())),
         }
-    }
-
-    /// The owner withdraws the job. It is gone when its process is; one that changed its user cannot be killed, and is waited for.
-    fn withdraw(&mut self, job: JobId) -> Option<Event> {
-        let slot = self.slots.get_mut(job.index())?;
-        let under_way = match slot.state {
-            State::Running | State::Stopping => true,
-            State::Waiting => false,
-            State::Leaving | State::Finished | State::Failed | State::Withdrawn => return None,
-        };
-        slot.report.outcome = Outcome::Withdrawn;
-        if !under_way && slot.process.is_none() {
-            slot.report.endings.extend(slot.ended.take());
-            slot.state = State::Withdrawn;
-            return Some(Event::Withdrawn { job });
-        }
-        if let Some(process) = &slot.process {
-            let _ = process.kill();
-        }
-        slot.state = State::Leaving;
-        self.busy += usize::from(!under_way);
-        None
-    }
-
-    /// A job that was withdrawn has no process any more.
-    fn gone(&mut self, job: JobId, ending: Ending) -> Event {
-        self.busy -= 1;
-        let slot = &mut self.slots[job.index()];
-        slot.report.endings.push(ending);
-        slot.state = State::Withdrawn;
-        Event::Withdrawn { job }
-    }
-
-    /// The attempt is over, and so is its process.
-    fn end(&mut self, job: JobId, ending: Ending) -> Event {
-        self.busy -= 1;
-        let slot = &mut self.slots[job.index()];
-        let (attempt, success) = (slot.attempt, ending.is_success());
-        if let Ending::CannotStart(_) = ending {
-            self.processes -= 1;
-        }
-        slot.report.endings.push(ending);
-        (slot.worked, slot.running_since) = (Span::ZERO, Time::MAX);
-        if success {
-            (slot.state, slot.report.outcome) = (State::Finished, Outcome::Finished);
-            return Event::Finished { job, attempt };
-        }
-        slot.failures += 1;
-        slot.state = State::Waiting;
-        if slot.failures >= slot.task.spec.attempts_max {
-            (slot.state, slot.report.outcome) = (State::Failed, Outcome::Failed);
-        }
-        Event::Failed { job, attempt, progress: Span::ZERO, lost: false }
     }
 
     /// Kills every process and waits until none is left.
@@ -406,30 +245,5 @@ impl Agents {
 impl Drop for Agents {
     fn drop(&mut self) {
         self.shut_down();
-    }
-}
-
-impl Slot {
-    fn preempt(&mut self, attempt: Attempt) {
-        if self.state != State::Running || self.attempt != attempt {
-            return;
-        }
-        self.state = State::Stopping;
-        // A process that is being started is stopped as soon as it runs.
-        if let Some(process) = &self.process {
-            // One that somebody else suspended would not be reported to stop; and a child that was suspended between `vfork` and
-            // its program would keep the leader from stopping.
-            process.go_on();
-            process.stop();
-        }
-    }
-
-    /// Kills its process, if it has one. One that changed its user cannot be killed and is given up.
-    fn kill(&mut self) -> io::Result<()> {
-        let killed = self.process.as_ref().map_or(Ok(()), |process| process.kill());
-        if killed.is_err() {
-            self.process = None;
-        }
-        killed
     }
 }

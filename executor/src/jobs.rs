@@ -1,6 +1,6 @@
 //! Job lists: what to run, in a TOML file.
 
-use crate::task::Task;
+use crate::task::{Preemption, Task};
 use policies::{Demand, Elastic, JobId, JobSpec, Span, TenantId, Time};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +25,12 @@ use traces::runlog::JobMeta;
 /// estimate = "2s"                # expected run time; default: nobody knows
 /// tenant = "vision"              # default: nobody in particular
 /// priority = 3                   # larger is more important; default 0
+/// tier = 1                       # into the tier table, 0 the best; default 0
+/// deadline = "10m"               # after its submission, in whole seconds; default: no hurry
 /// attempts = 2                   # how many may fail before the job does; default 1
 /// dir = "/tmp"                   # where it runs; default: where the executor does
 /// env = { OMP_NUM_THREADS = "1" }
+/// device = "opencl:0.0"          # a device proxy drives it for the program; "granted": that of the accelerator which it gets
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobList {
@@ -83,9 +86,13 @@ struct Row {
     tenant: String,
     #[serde(default)]
     priority: i32,
+    #[serde(default)]
+    tier: u8,
+    deadline: Option<Length>,
     #[serde(default = "one_attempt")]
     attempts: NonZeroU16,
     dir: Option<PathBuf>,
+    device: Option<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
 }
@@ -210,15 +217,18 @@ impl JobList {
                 demand: Demand::whole(row.accelerators),
                 tenant: tenant(row.tenant),
                 priority: row.priority,
-                tier: 0,
+                tier: row.tier,
                 attempts_max: row.attempts.get(),
                 estimate: row.estimate.map(|length| length.0),
                 elastic: Elastic::RIGID,
+                deadline_s: row.deadline.map_or(0, |length| (length.0.0 / 1_000_000).clamp(1, u32::MAX.into()) as u32),
             },
             program: row.command.0,
             args: row.command.1,
             env: row.env.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
             dir: row.dir,
+            device: row.device,
+            preemption: Preemption::Suspend,
         };
         let mut tasks: Vec<Task> = rows.into_iter().map(task).collect();
         tasks.sort_by_key(|task| task.submit);
@@ -243,13 +253,14 @@ mod tests {
     #[test]
     fn reads_what_is_given_and_fills_in_the_rest() {
         let text = "[[job]]\nname='b'\ncommand=['x','y']\nsubmit='1.5s'\naccelerators=2\ntenant='t'\nattempts=3\n\
-                    estimate='2m'\npriority=-1\nenv={K='v'}\n[[job]]\nname='a'\ncommand=['x']\n";
+                    estimate='2m'\npriority=-1\nenv={K='v'}\ndevice='granted'\n[[job]]\nname='a'\ncommand=['x']\n";
         let list = parse(text).unwrap();
         assert_eq!(list.tenants, ["", "t"]);
         assert_eq!(list.tasks[0], Task::new("a", JobSpec::whole(1), "x", []));
         let b = &list.tasks[1];
         assert_eq!((b.submit, b.spec.estimate, b.spec.attempts_max), (Time(1_500_000), Some(Span::from_secs(120)), 3));
         assert_eq!((b.spec.tenant, b.spec.priority, b.args.len(), b.env.len()), (TenantId(1), -1, 1, 1));
+        assert_eq!(b.device.as_deref(), Some(crate::task::GRANTED));
         assert_eq!(list.meta(JobId(1)).name, "b");
     }
 

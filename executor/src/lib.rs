@@ -48,10 +48,13 @@
 mod agents;
 mod driver;
 mod guard;
+mod happen;
 mod jobs;
 
 mod process;
 mod report;
+mod saving;
+mod slot;
 mod task;
 
 pub use agents::{Agents, Canceller, ExecError, Options};
@@ -60,4 +63,4 @@ pub use jobs::{JobList, JobsError};
 
 pub use process::Ending;
 pub use report::{JobReport, Outcome};
-pub use task::{Output, Task};
+pub use task::{GRANTED, Output, Preemption, Saver, Task};

@@ -63,6 +63,8 @@ pub(crate) enum Fact {
     Exited,
     /// The attempt is over, and no process is left.
     Ended(Ending),
+    /// The command that writes the job to files has ended: whether it did that.
+    Saved(bool),
     /// The job's owner does not want it any more.
     Withdrawn,
     /// Somebody wants the whole run to stop.

@@ -67,7 +67,7 @@ fn whole_gang(view: &View, job: &Job, allocation: &Allocation) -> Result<(), Str
                 grant.count
             ));
         }
-        if !crate::placement::near_enough(view.fleet(), demand.within, allocation[0].node, grant.node) {
+        if !view.capacity().near_enough(demand.within, allocation[0].node, grant.node) {
             return Err(format!("the gang is spread beyond its {:?}", demand.within));
         }
     }

@@ -1,6 +1,7 @@
 //! The fleet: regions hold clusters, clusters hold nodes, nodes hold accelerators of one type.
 
 use crate::ids::{ClusterId, NodeId, RegionId, TypeId};
+use crate::job::Level;
 use serde::{Deserialize, Serialize};
 
 /// Nodes with more accelerators than this are *fungible*: their accelerators are counted, not named.
@@ -46,6 +47,10 @@ pub struct Domain {
     pub name: String,
     /// How many nodes; the last domain of a cluster may have fewer.
     pub nodes: u32,
+    /// Whether gangs keep to one where they can, and may be told to: an NVLink island, a rail. Placements then look at every
+    /// domain of the smallest such level.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gangs: bool,
 }
 
 /// Everything that can be scheduled on. Ids are positions.
@@ -131,6 +136,21 @@ impl Fleet {
             clusters[node.cluster.index()].push(NodeId(id as u32));
         }
         clusters.iter().flat_map(|nodes| nodes.chunks(size.max(1) as usize).map(<[NodeId]>::to_vec)).collect()
+    }
+
+    /// For each node the number of its group of `size` neighbours, as [`neighbours`](Fleet::neighbours) lists them.
+    pub fn neighbourhoods(&self, size: u32) -> Vec<u32> {
+        let mut number_of = vec![0; self.nodes.len()];
+        for (number, nodes) in self.neighbours(size).iter().enumerate() {
+            nodes.iter().for_each(|node| number_of[node.index()] = number as u32);
+        }
+        number_of
+    }
+
+    /// The levels of domains that gangs keep to, smallest first.
+    pub fn gang_levels(&self) -> impl DoubleEndedIterator<Item = Level> + '_ {
+        let levels = self.domains.iter().enumerate().filter(|(_, domain)| domain.gangs);
+        levels.map(|(number, _)| Level::Domain(number as u8))
     }
 
     /// The region of a cluster.

@@ -1,5 +1,9 @@
 //! A set of dense ids with fast insert, remove and ordered iteration.
 
+use serde::de::Error;
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Sorted set of `u32` ids: a bit per id, and above it a bit per non-empty word, and so on.
 ///
 /// Insert, remove and [`next_from`](IdSet::next_from) touch one word, and one more a level where that word becomes or was empty:
@@ -186,6 +190,31 @@ impl IdSet {
     }
 }
 
+/// Saved as the ids, each as its distance from the one before.
+impl Serialize for IdSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut ids = serializer.serialize_seq(Some(self.len))?;
+        let mut last = 0;
+        for id in self.iter() {
+            ids.serialize_element(&(id - last))?;
+            last = id;
+        }
+        ids.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for IdSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IdSet, D::Error> {
+        let mut last = 0u32;
+        let distances = Vec::<u32>::deserialize(deserializer)?.into_iter();
+        let ids = distances.map(|distance| {
+            last = last.checked_add(distance).ok_or_else(|| D::Error::custom("an id beyond all ids"))?;
+            Ok(last)
+        });
+        ids.collect()
+    }
+}
+
 impl FromIterator<u32> for IdSet {
     fn from_iter<I: IntoIterator<Item = u32>>(ids: I) -> IdSet {
         let mut set = IdSet::new();
@@ -221,6 +250,8 @@ mod tests {
                     prop_assert_eq!(set.nth(n), model.iter().nth(n).copied());
                 }
             }
+            let saved: IdSet = postcard::from_bytes(&postcard::to_stdvec(&set).unwrap()).unwrap();
+            prop_assert!(saved.iter().eq(set.iter()) && saved.first() == set.first() && saved.len() == set.len());
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
         }
     }

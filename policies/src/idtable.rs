@@ -1,24 +1,28 @@
 //! Rows by job id, in pages that are freed when all their jobs are done.
 
 use crate::ids::JobId;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Some jobs stay much longer than most; each keeps a page.
 const PAGE: usize = 32;
 /// Pages that are kept for new rows when their own are gone: they are still in some cache.
 const SPARE_MAX: usize = 256;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Page<T> {
+    #[serde(deserialize_with = "rows_with_room", bound(deserialize = "T: Deserialize<'de>"))]
     rows: Vec<T>,
     retired: usize,
 }
 
 /// A row per job id. Memory follows the live jobs, not all that ever were: ten million short jobs do not stay.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct IdTable<T> {
     /// A page that is gone has no rows.
     pages: Vec<Page<T>>,
     /// Empty.
+    #[serde(skip)]
     spare: Vec<Vec<T>>,
     len: u32,
 }
@@ -35,6 +39,15 @@ impl<T: Clone> Clone for Page<T> {
         rows.extend_from_slice(&self.rows);
         Page { rows, retired: self.retired }
     }
+}
+
+/// Rows of a page that is not gone, with room for all that it may have.
+fn rows_with_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let mut rows = Vec::deserialize(deserializer)?;
+    if !rows.is_empty() {
+        rows.reserve_exact(PAGE.saturating_sub(rows.len()));
+    }
+    Ok(rows)
 }
 
 impl<T> Default for IdTable<T> {

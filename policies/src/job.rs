@@ -34,6 +34,9 @@ impl TypeSet {
 pub enum Level {
     /// All accelerators on one node.
     Node,
+    /// All accelerators in one locality domain of that level, by position in [`Fleet::domains`](crate::Fleet::domains): one that
+    /// is for [gangs](crate::fleet::Domain::gangs).
+    Domain(u8),
     /// All accelerators in one cluster.
     #[default]
     Cluster,
@@ -119,6 +122,8 @@ pub struct JobSpec {
     pub estimate: Option<Span>,
     /// On how many accelerators it may run, and how fast.
     pub elastic: Elastic,
+    /// Seconds after its submission by which it should be done; 0 if there is no hurry.
+    pub deadline_s: u32,
 }
 
 impl JobSpec {
@@ -143,6 +148,7 @@ impl JobSpec {
             attempts_max: 1,
             estimate: None,
             elastic: Elastic::RIGID,
+            deadline_s: 0,
         }
     }
 }
@@ -167,7 +173,7 @@ pub enum Phase {
 /// One live job: what was asked, where it stands, what it got so far.
 // In this order, so that what starts and ends touch shares one cache line: with thousands of jobs in line, lines are what a
 // step costs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[repr(C, align(64))]
 pub struct Job {
     /// What it holds or was promised.
@@ -213,6 +219,11 @@ impl Job {
             [grant] => grant.count,
             ref grants => grants.iter().map(|grant| grant.count).sum(),
         }
+    }
+
+    /// When it should be done, if it has a deadline.
+    pub fn deadline(&self) -> Option<Time> {
+        (self.spec.deadline_s > 0).then(|| self.submit + Span::from_secs(self.spec.deadline_s.into()))
     }
 
     /// Work done until `now`, in time at full speed.

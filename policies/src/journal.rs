@@ -24,6 +24,11 @@ impl Journal {
         Journal { identity: Arc::new(()), nodes: Vec::new(), forgotten: 0, keep: nodes.max(64) }
     }
 
+    /// One that has forgotten all of the first `changes` changes.
+    pub(crate) fn after(nodes: usize, changes: u64) -> Journal {
+        Journal { forgotten: changes, ..Journal::new(nodes) }
+    }
+
     /// How many changes there were.
     pub fn changes(&self) -> u64 {
         self.forgotten + self.nodes.len() as u64

@@ -166,7 +166,7 @@ impl Plan<'_> {
     }
 
     /// Orders the stop of a job that starts or runs; what it holds is free to plan with.
-    fn stop(&mut self, job: JobId) {
+    pub(crate) fn stop(&mut self, job: JobId) {
         let View { jobs, capacity, active, stopping, .. } = &mut *self.view;
         let entry = jobs.get_mut(job).expect("live");
         assert!(matches!(entry.phase, Phase::Starting | Phase::Running), "job {} does not run", job.0);

@@ -1,7 +1,9 @@
 //! The one trait that a scheduling policy implements.
 
 use crate::event::Event;
+use crate::placement::Placement;
 use crate::plan::Plan;
+use crate::snapshot::{self, StateError};
 use crate::time::Time;
 use crate::view::View;
 
@@ -25,5 +27,32 @@ pub trait Policy: Send {
     fn next_wakeup(&self, view: &View) -> Option<Time> {
         let _ = view;
         None
+    }
+
+    /// Everything that decisions to come depend on, for [`load`](Policy::load): what long runs are snapshotted with. One line does it
+    /// where serde can: [`saved_by_serde!`](crate::saved_by_serde). A policy of size zero has nothing to save.
+    ///
+    /// # Errors
+    /// [`StateError::Unsupported`]: the policy does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// Becomes what [`save`](Policy::save) was called on, with the same parameters.
+    ///
+    /// # Errors
+    /// The policy does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
+    }
+
+    /// Called once after [`load`](Policy::load), when `view` and `placement` are what they were at [`save`](Policy::save): for policies
+    /// that keep something made from them.
+    ///
+    /// # Errors
+    /// What it loaded does not go with them.
+    fn resume(&mut self, view: &View, placement: &dyn Placement) -> Result<(), StateError> {
+        let _ = (view, placement);
+        Ok(())
     }
 }

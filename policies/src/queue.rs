@@ -5,6 +5,7 @@ use crate::ids::{ClassId, JobId};
 use crate::job::{Job, Phase};
 use crate::plan::Plan;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Pending jobs ordered by a key that does not change while they wait, then by arrival.
@@ -12,7 +13,8 @@ use std::collections::BTreeSet;
 /// Jobs of one [class](ClassId) ask for the same. During a pass capacity only shrinks, so when the first of a class does not
 /// fit, none of it does; and until something is freed it need not be tried again. A pass therefore looks at the heads of the
 /// classes, not at the queue: O(classes) when something was freed, O(1) at an arrival into a class that is known not to fit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>"))]
 pub struct ClassQueue<K> {
     classes: Vec<Class<K>>,
     /// The first of each class that may fit.
@@ -23,7 +25,8 @@ pub struct ClassQueue<K> {
     len: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>"))]
 struct Class<K> {
     jobs: BTreeSet<(K, JobId)>,
     blocked: bool,

@@ -48,17 +48,17 @@ enum Effect {
 /// The scheduler never assumes that an order was carried out: a job runs, and an accelerator is free, when an event says so.
 /// Events of an older attempt are stale and change nothing, so orders and events may cross.
 pub struct Scheduler {
-    view: View,
-    policy: Box<dyn Policy>,
-    placement: Box<dyn Placement>,
+    pub(crate) view: View,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) placement: Box<dyn Placement>,
     orders: Vec<Order>,
     /// Something happened that the policy has not decided about yet.
-    dirty: bool,
+    pub(crate) dirty: bool,
     /// Something happened since the policy was asked when it wants to be woken.
-    stirred: bool,
-    wakeup: Option<Time>,
+    pub(crate) stirred: bool,
+    pub(crate) wakeup: Option<Time>,
     /// Accelerators were vacated since the last decision.
-    vacated: bool,
+    pub(crate) vacated: bool,
 }
 
 impl Scheduler {
@@ -80,7 +80,13 @@ impl Scheduler {
     /// it keeps none.
     pub fn with_tiers(mut self, tiers: &Tiers) -> Scheduler {
         self.view.ledger = (!tiers.is_empty()).then(|| Box::new(Ledger::new(self.view.fleet(), tiers)));
+        self.know_tiers(tiers);
         self
+    }
+
+    /// Tells the tier table, for policies that ask; no books are kept.
+    pub(crate) fn know_tiers(&mut self, tiers: &Tiers) {
+        self.view.tiers = tiers.clone();
     }
 
     /// What the scheduler knows.
@@ -193,6 +199,35 @@ impl Scheduler {
         });
         self.view.pending.insert(job.0);
         Effect::Waiting
+    }
+
+    /// Takes in a job that lived in another scheduler before: it waits here with what it has behind it, as old as it is. Its number
+    /// here.
+    pub(crate) fn adopt(&mut self, now: Time, job: &Job) -> JobId {
+        self.view.now = now;
+        let id = JobId(self.view.jobs.len());
+        self.submit(id, &job.spec);
+        let entry = self.view.jobs.get_mut(id).expect("just pushed");
+        (entry.submit, entry.attempt, entry.failures) = (job.submit, job.attempt, job.failures);
+        (entry.preemptions, entry.executed, entry.progress) = (job.preemptions, job.executed, job.progress);
+        self.policy.observe(&self.view, &Event::Submit { job: id, spec: job.spec });
+        (self.stirred, self.dirty) = (true, true);
+        id
+    }
+
+    /// Takes what others use out of what is free to plan with, or puts it back.
+    pub(crate) fn lend(&mut self, allocation: &Allocation, milli: u16, lent: bool) {
+        if lent {
+            self.view.capacity.take(allocation, milli);
+        } else {
+            self.view.capacity.give(allocation, milli);
+            self.dirty = true;
+        }
+    }
+
+    /// When the policy wants to be asked next, as things stand since it was asked last.
+    pub(crate) fn wakeup_now(&self) -> Option<Time> {
+        self.policy.next_wakeup(&self.view)
     }
 
     /// The job, if `attempt` is its newest one and holds accelerators: else the message is stale.

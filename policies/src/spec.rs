@@ -102,7 +102,7 @@ impl Spec {
             valid: entries.iter().map(|e| e.name).collect::<Vec<_>>().join(", "),
         })?;
         let mut values: Vec<_> = entry.parameters.iter().map(|p| (p.key, p.default.to_owned())).collect();
-        for argument in arguments.split(',').filter(|a| !a.trim().is_empty()) {
+        for argument in split_arguments(arguments).filter(|a| !a.trim().is_empty()) {
             let (key, value) = argument.split_once('=').ok_or_else(malformed)?;
             let known = values.iter().position(|(k, _)| *k == key.trim());
             let position = known.ok_or_else(|| SpecError::UnknownKey {
@@ -161,6 +161,15 @@ impl Spec {
     }
 }
 
+/// The parts between commas that are not within parentheses: a value may be a name with arguments of its own.
+fn split_arguments(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    text.split(move |c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+}
+
 impl Display for Spec {
     /// The name with every parameter, so that a result says exactly what ran.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -196,6 +205,8 @@ mod tests {
         assert_eq!(Spec::parse("rich(n=3)", "policy", LIST).unwrap().short(), "rich");
         assert_eq!(spec.get::<u32>("n", "a number"), Ok(3));
         assert_eq!(Spec::parse("plain", "policy", LIST).unwrap().to_string(), "plain");
+        let nested = Spec::parse("rich(n=other(a=1, b=two(c=3)), on=true)", "policy", LIST).unwrap();
+        assert_eq!(nested.get::<String>("n", "a name"), Ok("other(a=1, b=two(c=3))".into()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::idset::IdSet;
 use crate::idtable::IdTable;
 use crate::job::{Demand, Job, Phase};
 use crate::ledger::Ledger;
+use crate::tier::Tiers;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct View {
     pub(crate) notes: Vec<Note>,
     /// Where there are tiers.
     pub(crate) ledger: Option<Box<Ledger>>,
+    /// Without any where nobody told.
+    pub(crate) tiers: Tiers,
     classes: Vec<Demand>,
     class_of: BTreeMap<Demand, ClassId>,
     plain_class_of: Vec<Option<ClassId>>,
@@ -46,6 +49,7 @@ impl View {
             stopping: 0,
             notes: Vec::new(),
             ledger: None,
+            tiers: Tiers::none(),
             classes: Vec::new(),
             class_of: BTreeMap::new(),
             plain_class_of: vec![None; PLAIN_CLASSES],
@@ -75,6 +79,12 @@ impl View {
     #[inline]
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_deref()
+    }
+
+    /// The tier table; an empty one where there are no tiers.
+    #[inline]
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     /// A job that is not done.
@@ -135,6 +145,23 @@ impl View {
     /// Whether `job` waits, runs, or is on its way in or out.
     pub fn is_live(&self, job: JobId) -> bool {
         self.get(job).is_some_and(|j| j.phase != Phase::Done)
+    }
+
+    /// Takes over jobs, and the demands in the order in which they were seen, and makes all indexes but the capacity's from them.
+    pub(crate) fn restore(&mut self, now: Time, jobs: IdTable<Job>, classes: &[Demand]) {
+        for demand in classes {
+            self.intern(demand);
+        }
+        for (JobId(id), job) in jobs.iter() {
+            match job.phase {
+                Phase::Pending => self.pending.insert(id),
+                Phase::Assigned => self.assigned.insert(id),
+                Phase::Starting | Phase::Running => self.active.insert(id),
+                Phase::Stopping | Phase::Done => false,
+            };
+            self.stopping += u32::from(job.phase == Phase::Stopping);
+        }
+        (self.now, self.jobs) = (now, jobs);
     }
 
     #[inline]

@@ -7,16 +7,20 @@
 #[allow(dead_code, reason = "each test crate uses a part of it")]
 mod world;
 
-use policies::{Demand, JobId, Level, NodeId, Phase, View};
+use policies::{
+    Demand, Elastic, Fleet, JobId, JobSpec, Level, NodeId, NodeState, Order, Phase, Scheduler, Span, Tier, Tiers, Time, View,
+};
+use policies::{catalog, placement};
 use std::collections::BTreeMap;
-use world::scenario::{FLEETS, Scenario};
+use world::scenario::{FLEETS, Scenario, first_seed};
+use world::{Arrival, Ideal, World};
 
 /// Per node: whole accelerators that are free to plan with, and those that jobs hold which were not told to stop, by tier.
 type Floor = BTreeMap<NodeId, (u32, [u32; 3])>;
 
 fn floor(view: &View) -> Floor {
     let capacity = view.capacity();
-    let nodes = (0..view.fleet().nodes.len() as u32).map(NodeId).filter(|&node| capacity.node_free_milli(node) < u64::MAX);
+    let nodes = (0..view.fleet().nodes.len() as u32).map(NodeId).filter(|&node| capacity.state(node) == NodeState::Up);
     let free = |node| match view.fleet().node(node).is_fungible() {
         true => (capacity.node_free_milli(node) / 1000) as u32,
         false => capacity.whole_free(node).count_ones(),
@@ -27,7 +31,9 @@ fn floor(view: &View) -> Floor {
         let settled = matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running);
         if settled && job.spec.demand.is_whole() {
             for grant in &job.allocation {
-                floor.get_mut(&grant.node).expect("a node").1[usize::from(job.spec.tier.min(2))] += grant.count;
+                if let Some(row) = floor.get_mut(&grant.node) {
+                    row.1[usize::from(job.spec.tier.min(2))] += grant.count;
+                }
             }
         }
     }
@@ -61,7 +67,8 @@ fn wronged(view: &View, claims: bool) -> Option<JobId> {
 fn nobody_waits_for_what_worse_tiers_hold_or_nobody_does() {
     let seeds: u64 = std::env::var("ORRERY_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let mut waited = 0;
-    for seed in 0..120 * seeds {
+    for number in 0..120 * seeds {
+        let seed = first_seed() + number;
         let fleet = FLEETS[seed as usize % FLEETS.len()];
         // Nobody of the worst tier waits long enough to be ranked before others.
         let policies =
@@ -80,4 +87,39 @@ fn nobody_waits_for_what_worse_tiers_hold_or_nobody_does() {
         }
     }
     assert!(waited > 10_000, "too little contention to show anything: {waited}");
+}
+
+/// Two gangs run on a quarter; then there is room for one of them.
+#[test]
+fn what_becomes_free_goes_back_in_the_order_of_the_table() {
+    let first_to_grow = |give_back: [u8; 3]| {
+        let usual = Tiers::default();
+        let numbered = usual.iter().cloned().zip(give_back);
+        let tiers = Tiers::new(numbered.map(|(tier, give_back)| Tier { guarantee: 0, give_back, ..tier }).collect());
+        let job = |submit_s: u64, tier, size, work_s, elastic| Arrival {
+            submit: Time(submit_s * 1_000_000),
+            spec: JobSpec { tier, elastic, ..JobSpec::whole(size) },
+            work: Span::from_secs(work_s),
+            patience: None,
+        };
+        let (rigid, elastic) = (Elastic::RIGID, Elastic::linear(2, 0));
+        let jobs =
+            [job(0, 0, 8, 100, rigid), job(0, 0, 2, 10, rigid), job(1, 1, 8, 9000, elastic), job(10, 2, 8, 9000, elastic)];
+        let policy = catalog::by_name("singularity(quiet=0)", 0).expect("listed").0;
+        let place = placement::by_name("best-fit", 0).expect("listed");
+        let mut world = World::new(Scheduler::new(Fleet::uniform(1, 12), policy, place).with_tiers(&tiers), &jobs, Ideal);
+        while let Some(step) = world.step() {
+            for order in &step.orders {
+                if let Order::Start { job, allocation, .. } = order
+                    && step.now >= Time(100_000_000)
+                    && allocation[0].count == 8
+                {
+                    return job.0;
+                }
+            }
+        }
+        panic!("nobody grew");
+    };
+    assert_eq!(first_to_grow([0, 1, 2]), 2);
+    assert_eq!(first_to_grow([0, 2, 1]), 3);
 }

@@ -87,6 +87,12 @@ pub struct Summary {
     /// Jain's index over tenants of (accelerator-time that their done jobs ran) / (accelerators times JCT of these jobs): 1 if all
     /// tenants were slowed down alike.
     pub fairness_jain: Option<f64>,
+    /// Jobs that had a deadline; absent where none had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlines: Option<u64>,
+    /// Of these, jobs that were done in time and did not fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlines_met: Option<u64>,
     /// Events that went into the scheduler.
     pub events: u64,
     /// Steps: times the scheduler was asked to decide.
@@ -158,6 +164,8 @@ impl Summary {
             allocation: tracker.allocation(),
             accelerator_hours: ratio(service, 1000 * 3_600_000_000),
             fairness_jain,
+            deadlines: (tracker.deadlines > 0).then_some(tracker.deadlines),
+            deadlines_met: (tracker.deadlines > 0).then_some(tracker.deadlines_met),
             events: tracker.events,
             decisions: tracker.steps,
             orders: tracker.orders,

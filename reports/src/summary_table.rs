@@ -8,7 +8,7 @@ use std::fmt::Write;
 /// A column of the text table: heading, and the cell of a run.
 type Column = (&'static str, fn(&Summary) -> String);
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     ("jobs", |s| s.jobs.to_string()),
     ("withdrawn", |s| s.withdrawn.to_string()),
     ("unfinished", |s| s.unfinished.to_string()),
@@ -20,13 +20,19 @@ const COLUMNS: [Column; 14] = [
     ("makespan s", |s| seconds(Some(s.makespan_s))),
     ("preempted", |s| s.preemptions.to_string()),
     ("failures", |s| s.failures.to_string()),
+    ("in time", |s| in_time(s).map_or("0".into(), |part| format!("{:.1} %", 100.0 * part))),
     ("allocated", |s| format!("{:.1} %", s.allocation * 100.0)),
     ("fairness", |s| s.fairness_jain.map_or("-".into(), |j| format!("{j:.3}"))),
     ("wall s", |s| format!("{:.2}", s.wall_s)),
 ];
 
 /// Columns that are left out where they say nothing.
-const ONLY_WHERE_NOT_ZERO: [&str; 4] = ["withdrawn", "unfinished", "preempted", "failures"];
+const ONLY_WHERE_NOT_ZERO: [&str; 5] = ["withdrawn", "unfinished", "preempted", "failures", "in time"];
+
+/// The part of the jobs with deadlines that met them.
+fn in_time(run: &Summary) -> Option<f64> {
+    Some(run.deadlines_met? as f64 / run.deadlines? as f64)
+}
 
 fn seconds(value: Option<f64>) -> String {
     value.map_or("-".into(), |v| format!("{v:.3}"))

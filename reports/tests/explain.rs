@@ -18,7 +18,7 @@ const ROWS: [Row; 5] = [(0, 100, 3, 1), (10, 50, 4, 2), (20, 30, 1, 1), (30, 500
 #[test]
 fn it_says_what_the_job_waited_behind() {
     let told = story(&Setup { policy: "fifo(skip=true)", ..Setup::nodes(1, 4) }, &ROWS, "job-1");
-    assert_eq!((told.job.id, told.job.tenant.as_str(), told.gang, told.within), (1, "speech", 4, "cluster"));
+    assert_eq!((told.job.id, told.job.tenant.as_str(), told.gang, told.within.as_str()), (1, "speech", 4, "cluster"));
     assert!(told.done && !told.failed);
     // Job 2 runs 20-50, job 3 waits for it and runs 50-550; job 4 runs beside it.
     assert_eq!((told.waited_s, told.ran_s), (540.0, 50.0));

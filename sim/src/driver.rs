@@ -2,6 +2,7 @@
 
 use crate::world::{Arrival, World};
 use policies::{Scheduler, Span, Time};
+use serde::{Deserialize, Serialize};
 use traces::runlog::{Observer, StepView};
 
 /// Wake-ups in a row at which nothing happened before a policy is believed to have nothing left to do.
@@ -32,6 +33,15 @@ pub enum End {
         /// What.
         what: String,
     },
+}
+
+/// Why a stretch of a run is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The run is.
+    Over(End),
+    /// It was to be no longer; the next step is at this instant.
+    Before(Time),
 }
 
 /// The next few arrivals. An arrival is a large thing to move: from here it goes straight into its event.
@@ -70,9 +80,79 @@ impl<I: Iterator<Item = Arrival>> Ahead<I> {
     }
 }
 
+/// Where a stretch of a run ends at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// After the last step at this instant or before.
+    pub through: Time,
+    /// After so many steps.
+    pub steps: u64,
+}
+
+impl Stretch {
+    /// The whole run.
+    pub const WHOLE: Stretch = Stretch { through: Time::MAX, steps: u64::MAX };
+}
+
+/// The loop, between stretches of a run: what it remembers from one step to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driver {
+    step: u64,
+    /// Wake-ups in a row at which nothing happened.
+    idle: u32,
+}
+
+impl Driver {
+    /// Goes on with a run until it ends, or to the end of a stretch. `arrivals` begin with the first one that the
+    /// world has not seen, sorted by submit time.
+    ///
+    /// At one instant completions come first, then arrivals, then one decision.
+    pub fn run(
+        &mut self,
+        scheduler: &mut Scheduler,
+        world: &mut World,
+        arrivals: impl Iterator<Item = Arrival>,
+        (limits, stretch): (Limits, Stretch),
+        observer: &mut impl Observer,
+    ) -> Stop {
+        let mut arrivals = Ahead::new(arrivals);
+        let mut events = Vec::new();
+        let Driver { mut step, mut idle } = *self;
+        let (stop, last) = (limits.until.unwrap_or(Time::MAX).min(stretch.through), step.saturating_add(stretch.steps));
+        while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.first()) {
+            if now > stop || step == last {
+                *self = Driver { step, idle };
+                let over = limits.until.is_some_and(|until| now > until);
+                return if over { Stop::Over(End::TimeLimit) } else { Stop::Before(now) };
+            }
+            events.clear();
+            world.advance(now, &mut events);
+            while let Some(due) = arrivals.first().filter(|arrival| arrival.submit <= now) {
+                world.submit(due, &mut events);
+                arrivals.pass();
+            }
+            for event in &events {
+                scheduler.handle(now, event);
+            }
+            let decision = scheduler.decide(now);
+            world.apply(now, decision.orders);
+            observer.step(StepView { now, events: &events, orders: decision.orders, notes: decision.notes });
+            idle = if wakeup && events.is_empty() && decision.orders.is_empty() { idle + 1 } else { 0 };
+            if idle > IDLE_WAKEUPS_MAX {
+                break;
+            }
+            if limits.check
+                && let Err(what) = scheduler.check()
+            {
+                return Stop::Over(End::Broken { step, now, what });
+            }
+            step += 1;
+        }
+        Stop::Over(End::Quiet)
+    }
+}
+
 /// Runs `scheduler` in `world` over `arrivals` (sorted by submit time) until nothing is left to happen.
-///
-/// At one instant completions come first, then arrivals, then one decision.
 pub fn run(
     scheduler: &mut Scheduler,
     world: &mut World,
@@ -80,37 +160,10 @@ pub fn run(
     limits: Limits,
     observer: &mut impl Observer,
 ) -> End {
-    let mut arrivals = Ahead::new(arrivals);
-    let mut events = Vec::new();
-    let (mut step, mut idle) = (0, 0);
-    while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.first()) {
-        if limits.until.is_some_and(|until| now > until) {
-            return End::TimeLimit;
-        }
-        events.clear();
-        world.advance(now, &mut events);
-        while let Some(due) = arrivals.first().filter(|arrival| arrival.submit <= now) {
-            world.submit(due, &mut events);
-            arrivals.pass();
-        }
-        for event in &events {
-            scheduler.handle(now, event);
-        }
-        let decision = scheduler.decide(now);
-        world.apply(now, decision.orders);
-        observer.step(StepView { now, events: &events, orders: decision.orders, notes: decision.notes });
-        idle = if wakeup && events.is_empty() && decision.orders.is_empty() { idle + 1 } else { 0 };
-        if idle > IDLE_WAKEUPS_MAX {
-            return End::Quiet;
-        }
-        if limits.check
-            && let Err(what) = scheduler.check()
-        {
-            return End::Broken { step, now, what };
-        }
-        step += 1;
+    match Driver::default().run(scheduler, world, arrivals, (limits, Stretch::WHOLE), observer) {
+        Stop::Over(end) => end,
+        Stop::Before(_) => unreachable!("the whole run is never longer than it was to be"),
     }
-    End::Quiet
 }
 
 /// The next instant at which something happens, and whether only the policy's own wake-up does.

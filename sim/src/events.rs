@@ -1,6 +1,7 @@
 //! The event queue.
 
 use policies::Time;
+use serde::{Deserialize, Serialize};
 
 /// Bits of a digit, and digits of a time.
 const BITS: u32 = 6;
@@ -24,7 +25,7 @@ const FEW: usize = 16;
 /// 172 ns here, 391, 636, 1,690 and 4,825 ns in priority-queue 2.7 (hashed by rustc-hash, ordered by time and a counter), and
 /// 389, 407, 401 and 413 ns in radix-heap 0.4 with the same order (`cargo bench -p orrery-benches`, group "event queue": the
 /// least of three medians, on two cores of an AMD EPYC under load).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventQueue<T> {
     /// The events up to `base`, sorted; the first `taken` are gone.
     near: Vec<(Time, T)>,
@@ -42,7 +43,7 @@ pub struct EventQueue<T> {
     len: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Bucket<T> {
     earliest: Time,
     events: Vec<(Time, T)>,

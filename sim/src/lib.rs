@@ -15,7 +15,7 @@ mod recovery;
 mod world;
 
 pub use costs::{COSTS, CostModel, Costs, CostsError};
-pub use driver::{End, Limits, run};
+pub use driver::{Driver, End, Limits, Stop, Stretch, run};
 pub use events::EventQueue;
 pub use recovery::Recovery;
 pub use world::{Arrival, Crashes, ENDLESS, Switched, World};

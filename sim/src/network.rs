@@ -14,12 +14,13 @@
 
 use crate::mechanism::{LinkId, Links, StoreLink, TransferId};
 use policies::{ClusterId, Fleet, JobId, RegionId, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use traces::faults::Cut;
 use traces::scenario::NetworkSpec;
 
 /// Something of a job on its way from or to a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flow {
     pub job: JobId,
     pub way: StoreLink,
@@ -32,6 +33,7 @@ pub(crate) struct Flow {
 /// Link numbers by direction: into the place (a store, a region), out of it; of clusters, towards the store and from it.
 type Pair = [LinkId; 2];
 
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Network {
     links: Links,
     /// Bandwidth of a link while it is whole.

@@ -1,6 +1,7 @@
 //! The truth: how long jobs really run, and what orders really do.
 
 mod carried;
+mod snapshot;
 mod switching;
 mod troubles;
 
@@ -15,6 +16,7 @@ use policies::{
     Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, NodeState, Order, Span, Time,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use serde::{Deserialize, Serialize};
 use switching::Switching;
 use traces::faults::{Change, Disturbance};
 use traces::scenario::NetworkSpec;
@@ -51,7 +53,7 @@ impl Crashes {
 }
 
 /// Where a job of the world really is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     Waiting,
     Starting,
@@ -71,7 +73,7 @@ impl State {
 }
 
 // One cache line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[repr(align(64))]
 struct Truth {
     /// Work in all; grows when work has to be redone.
@@ -125,7 +127,7 @@ impl Truth {
 
 /// Something that will happen to an attempt unless something else comes first.
 // A word: it is queued beside two more, and what has gaps is copied byte by byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u32)]
 enum Happening {
     Start,

@@ -1,21 +1,21 @@
 //! `orrery checkpoint`, `restore`, `pause`, `resume`, `migrate`: a running job to files and back, and elsewhere.
 
 use super::exec;
-use super::proxy::start_command;
+use super::proxy::{SharingArgs, start_command};
 use crate::Verdict;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use proxy::checkpoint::{self, Costs};
-use proxy::device;
 use proxy::job::Job;
-use std::path::PathBuf;
+use proxy::restore::{self, Commands};
+use proxy::{device, migrate};
 
 #[derive(Args)]
 pub struct CheckpointArgs {
     /// The job, as `orrery devices` names it
     pub job: String,
-    /// Where to; a folder can take one checkpoint after the other
-    pub folder: PathBuf,
+    /// Where to: a folder, file://PATH or s3://BUCKET/PREFIX; it can take one checkpoint after the other
+    pub store: String,
     /// Let the job go on afterwards
     #[arg(long)]
     pub keep: bool,
@@ -23,11 +23,13 @@ pub struct CheckpointArgs {
 
 #[derive(Args)]
 pub struct RestoreArgs {
-    /// A checkpoint's folder
-    pub folder: PathBuf,
+    /// Where its checkpoints are: a folder, file://PATH or s3://BUCKET/PREFIX
+    pub store: String,
     /// Another device of the same type [default: the one that it was on]
     #[arg(long, value_name = "D")]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub sharing: SharingArgs,
 }
 
 #[derive(Args)]
@@ -47,7 +49,7 @@ pub struct MigrateArgs {
 
 /// Writes a job to a folder and prints what that took.
 pub fn save(args: &CheckpointArgs) -> Result<Verdict> {
-    let costs = checkpoint::save(&Job::find(&args.job)?, &args.folder, args.keep).context("checkpoint")?;
+    let costs = checkpoint::save(&Job::find(&args.job)?, &args.store, args.keep).context("checkpoint")?;
     print(&costs)
 }
 
@@ -55,8 +57,9 @@ pub fn save(args: &CheckpointArgs) -> Result<Verdict> {
 pub fn load(args: &RestoreArgs) -> Result<Verdict> {
     let device = args.device.as_deref().map(device::find).transpose().map_err(|sentence| anyhow!(sentence))?;
     let name = device.map(|device| device.name);
-    let start = |device: &str| start_command(device).unwrap_or_default();
-    let restored = checkpoint::load(&args.folder, name.as_deref(), &start).context("restore")?;
+    let start = |device: &str| start_command(device, args.sharing).unwrap_or_default();
+    let keep = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "keep".into()];
+    let restored = restore::load(&args.store, name.as_deref(), &Commands { proxy: &start, keep }).context("restore")?;
     exec::attend(restored.keeper, restored.job.folder()?)
 }
 
@@ -73,10 +76,10 @@ pub fn resume(args: &JobArgs) -> Result<Verdict> {
 }
 
 /// Moves a job to another device.
-pub fn migrate(args: &MigrateArgs) -> Result<Verdict> {
+pub fn move_on(args: &MigrateArgs) -> Result<Verdict> {
     let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
-    let start = |device: &str| start_command(device).unwrap_or_default();
-    print(&checkpoint::migrate(&mut Job::find(&args.job)?, &device, &start).context("migrate")?)
+    let start = |device: &str| start_command(device, SharingArgs::default()).unwrap_or_default();
+    print(&migrate::migrate(&mut Job::find(&args.job)?, &device, &start).context("migrate")?)
 }
 
 fn print(costs: &Costs) -> Result<Verdict> {

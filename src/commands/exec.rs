@@ -1,6 +1,6 @@
 //! `orrery exec`: an unmodified program on a proxied accelerator.
 
-use super::proxy::start_command;
+use super::proxy::{SharingArgs, agree, start_command};
 use crate::Verdict;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -21,6 +21,11 @@ pub struct ExecArgs {
     /// The device, as `orrery devices` names it, or a part of its model that only it has
     #[arg(long, value_name = "D")]
     pub device: String,
+    #[command(flatten)]
+    pub sharing: SharingArgs,
+    /// The job's name for other commands [default: one is made up]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM ARGS")]
     pub program: Vec<String>,
@@ -36,8 +41,8 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
             "{name} links the CUDA runtime statically, so its calls cannot be forwarded; build it with `nvcc -cudart shared`"
         );
     }
-    let folder = job::prepare(api, &driver(api)?).context("preparing the job's folder")?;
-    match start(&device, &folder, &args.program) {
+    let folder = job::prepare(api, &driver(api)?, args.name.as_deref()).context("preparing the job's folder")?;
+    match start(&device, args.sharing, &folder, &args.program) {
         Ok(child) => attend(child, folder),
         Err(error) => {
             let _ = proxy::control::give(&proxy::place::socket(&device)?, &Order::Detach(folder.clone()));
@@ -47,8 +52,9 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
     }
 }
 
-fn start(device: &str, folder: &Path, program: &[String]) -> Result<Child> {
-    job::order(device, &start_command(device)?, &Order::Attach(folder.to_owned()))?;
+fn start(device: &str, sharing: SharingArgs, folder: &Path, program: &[String]) -> Result<Child> {
+    job::order(device, &start_command(device, sharing)?, &Order::Attach(folder.to_owned()))?;
+    agree(device, sharing)?;
     let (name, args) = program.split_first().context("no program")?;
     let mut command = job::command(device::api(device), folder, name, args);
     let child = in_own_session(&mut command).spawn().with_context(|| format!("starting {name}"))?;

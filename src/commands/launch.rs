@@ -3,17 +3,18 @@
 use super::outputs::{self, ResultFolder};
 use crate::Verdict;
 use crate::cli::LaunchArgs;
-use anyhow::{Result, bail};
-use executor::{Agents, End, JobList, Limits, Options, Outcome, Output};
+use anyhow::{Context, Result, bail};
+use executor::{Agents, End, JobList, Limits, Options, Outcome, Output, Preemption, Saver};
 use policies::{JobId, Scheduler, Tiers, catalog, placement};
 use reports::Summary;
+use std::path::Path;
 use std::time::Instant;
 use traces::runlog::{Header, LogWriter, Recorder, World};
 use traces::scenario::parse_nodes;
 
 /// Runs the job list and tells what came of it; exit code 1 if a job failed.
 pub fn run(args: &LaunchArgs) -> Result<Verdict> {
-    let list = JobList::read(&args.jobs)?;
+    let mut list = JobList::read(&args.jobs)?;
     let fleet = parse_nodes(&args.nodes)?;
     let (policy, name) = catalog::by_name(&args.policy, args.seed)?;
     let place = placement::by_name(&args.placement, args.seed)?;
@@ -37,6 +38,9 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
     };
     let folder = ResultFolder::begin(args.out.clone())?;
     let own = folder.for_policy(&args.policy)?;
+    for task in list.tasks.iter_mut().filter(|task| task.device.is_some()) {
+        task.preemption = Preemption::Save(saver(&own, &args.device)?);
+    }
     let mut agents = Agents::new(&fleet, Options { output: Output::Folder(own.join("output")) })?;
     let writer = LogWriter::create(&own.join("run.log"), &header)?;
     let meta = |job: JobId| list.meta(job);
@@ -61,4 +65,19 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
     outputs::write(&folder, std::slice::from_ref(&args.policy), &[wall_s], &summaries)?;
     eprintln!("results in {}", folder.finish()?.display());
     Ok(verdict)
+}
+
+/// Commands that run a job through a device proxy, and preempt it by a checkpoint.
+fn saver(own: &Path, devices: &[String]) -> Result<Saver> {
+    proxy::criu::find().context("jobs with a `device` are preempted by checkpoints")?;
+    let orrery = std::env::current_exe()?.to_string_lossy().into_owned();
+    let folder = std::path::absolute(own)?.join("checkpoints").join("job-{job}").to_string_lossy().into_owned();
+    let name = format!("launch-{}-{{job}}", std::process::id());
+    let words = |words: &[&str]| std::iter::once(&*orrery).chain(words.iter().copied()).map(String::from).collect();
+    Ok(Saver {
+        start: words(&["exec", "--device", "{device}", "--name", &name, "--"]),
+        save: words(&["checkpoint", &name, &folder]),
+        restore: words(&["restore", &folder, "--device", "{device}"]),
+        devices: devices.to_vec(),
+    })
 }

@@ -12,7 +12,12 @@ pub struct ResultFolder {
     path: PathBuf,
     partial: PathBuf,
     finished: bool,
+    /// The command that can be gone on with, where snapshots are taken: then what a stopped run leaves is kept.
+    command: Option<Vec<String>>,
 }
+
+/// What a run leaves in the folder of a policy while it is not over.
+const SNAPSHOT: &str = "snapshot";
 
 impl ResultFolder {
     /// Begins `path`; an earlier result of that name is replaced at the end.
@@ -21,9 +26,7 @@ impl ResultFolder {
         if occupied && (!path.is_dir() || path.read_dir()?.next().is_some()) {
             bail!("{}: exists and is no result of a run: choose another --out", path.display());
         }
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = partial_of(&path);
         let make = || {
             if partial.exists() {
                 std::fs::remove_dir_all(&partial)?;
@@ -31,7 +34,24 @@ impl ResultFolder {
             std::fs::create_dir_all(&partial)
         };
         make().with_context(|| format!("{}: cannot make the result folder", partial.display()))?;
-        Ok(ResultFolder { path, partial, finished: false })
+        Ok(ResultFolder { path, partial, finished: false, command: None })
+    }
+
+    /// Takes up the incomplete folder that is to become `path`.
+    pub fn reopen(path: PathBuf) -> ResultFolder {
+        ResultFolder { partial: partial_of(&path), path, finished: false, command: None }
+    }
+
+    /// The same folder, which is kept if the run stops after a snapshot. `command`: the words with which it was started.
+    pub fn kept(mut self, command: Vec<String>) -> ResultFolder {
+        self.command = Some(command);
+        self
+    }
+
+    /// The snapshots of all policies.
+    fn snapshots(&self) -> Vec<PathBuf> {
+        let policies = std::fs::read_dir(&self.partial).into_iter().flatten().flatten();
+        policies.map(|entry| entry.path().join(SNAPSHOT)).filter(|path| path.exists()).collect()
     }
 
     /// The folder for one policy's log and tables.
@@ -49,6 +69,10 @@ impl ResultFolder {
     /// Gives the folder its name.
     pub fn finish(mut self) -> Result<PathBuf> {
         let swap = || {
+            if self.command.is_some() {
+                self.snapshots().into_iter().try_for_each(std::fs::remove_file)?;
+                std::fs::remove_file(self.partial.join(super::saved::COMMAND))?;
+            }
             if self.path.exists() {
                 std::fs::remove_dir_all(&self.path)?;
             }
@@ -62,11 +86,18 @@ impl ResultFolder {
 
 impl Drop for ResultFolder {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.finished && (self.command.is_none() || self.snapshots().is_empty()) {
             // Whatever went wrong is being told already; what cannot be removed is named `.partial`.
             let _ = std::fs::remove_dir_all(&self.partial);
         }
     }
+}
+
+/// Where results are until they are complete.
+pub fn partial_of(path: &Path) -> PathBuf {
+    let mut partial = path.to_owned().into_os_string();
+    partial.push(".partial");
+    PathBuf::from(partial)
 }
 
 /// A policy as a folder name: `fifo(skip=true)` becomes `fifo-skip-true`.
@@ -97,17 +128,23 @@ pub fn write(folder: &ResultFolder, policies: &[String], wall_s: &[f64], summari
         picture.summary.bound = summary.bound.clone();
         pictures.push(picture);
     }
-    write_report(&folder.partial, &pictures, &command_line())?;
+    let command = folder.command.clone().map_or_else(command_line, |words| in_a_line(words.into_iter()));
+    write_report(&folder.partial, &pictures, &command)?;
     write_file(&folder.partial.join(SUMMARY), &summary_json(summaries))
 }
 
 /// The command as it was typed, for the report's reader to type again.
 pub fn command_line() -> String {
+    in_a_line(std::env::args().skip(1))
+}
+
+/// Words as a shell would take them, after the program's name.
+fn in_a_line(words: impl Iterator<Item = String>) -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@#".contains(c));
         if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
     };
-    std::iter::once("orrery".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+    std::iter::once("orrery".to_owned()).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 /// BLAKE3 (hex) of a file.

@@ -1,13 +1,13 @@
 //! `orrery run`.
 
 use super::outputs::{self, ResultFolder};
-use super::study;
+use super::{saved, study};
 use crate::Verdict;
 use crate::cli::{Output, RunArgs};
 use crate::progress::Bars;
 use crate::setup::{self, Planned};
 use anyhow::{Context, Result};
-use orrery::experiment::Outcome;
+use orrery::experiment::{Outcome, Saving};
 use rayon::prelude::*;
 use reports::{Summary, jobs_csv, summary_csv, summary_json, summary_table};
 use std::io::Write;
@@ -15,17 +15,33 @@ use std::path::{Path, PathBuf};
 
 /// Runs every policy that was asked for and tells what came of it.
 pub fn run(args: &RunArgs) -> Result<Verdict> {
+    if let Some(folder) = &args.resume {
+        let Some((args, folder)) = saved::reopen(folder)? else { return Ok(Verdict::Done) };
+        let point = setup::points(&args)?.and_then(|points| points.into_iter().next());
+        let planned = setup::plan(&args, point)?;
+        return carry_out(&args, &planned, Some(folder));
+    }
     let point = match setup::points(args)? {
         Some(points) if points.len() > 1 => return study::run(args, points),
         points => points.and_then(|points| points.into_iter().next()),
     };
     let planned = setup::plan(args, point)?;
     outputs::require_distinct(&planned.policies)?;
-    let folder = out_folder(args, &planned).map(ResultFolder::begin).transpose()?;
-    let outcomes = run_all(&planned, folder.as_ref(), args.threads)?;
-    let summaries = summarize(&planned, &outcomes)?;
+    let out = out_folder(args, &planned);
+    let folder = match saved::saving(args)? {
+        Some(_) => Some(saved::begin(out.context("--snapshot-every: give --out DIR, where the snapshots go")?)?),
+        None => out.map(ResultFolder::begin).transpose()?,
+    };
+    carry_out(args, &planned, folder)
+}
+
+fn carry_out(args: &RunArgs, planned: &Planned, folder: Option<ResultFolder>) -> Result<Verdict> {
+    let saving = saved::saving(args)?;
+    let outcomes = run_all(planned, folder.as_ref(), saving.as_ref(), args.threads)?;
+    saved::tell(planned, &outcomes);
+    let summaries = summarize(planned, &outcomes)?;
     if let Some(path) = &args.jobs_csv {
-        write_jobs(path, &planned, &outcomes)?;
+        write_jobs(path, planned, &outcomes)?;
     }
     ask(args.output, &planned.question)?;
     print(args.output, &summaries)?;
@@ -59,13 +75,22 @@ pub(super) fn out_folder(args: &RunArgs, planned: &Planned) -> Option<PathBuf> {
 }
 
 /// Policies are independent of each other, so they run side by side; results are in the order in which they were asked for.
-pub(super) fn run_all(planned: &Planned, folder: Option<&ResultFolder>, threads: Option<usize>) -> Result<Vec<Outcome>> {
+pub(super) fn run_all(
+    planned: &Planned,
+    folder: Option<&ResultFolder>,
+    saving: Option<&Saving>,
+    threads: Option<usize>,
+) -> Result<Vec<Outcome>> {
     let experiment = &planned.experiment;
     let bars = Bars::new();
     let one = |policy: &String| -> Result<Outcome> {
         let log = folder.map(|f| f.for_policy(policy)).transpose()?.map(|f| f.join("run.log"));
         let bar = bars.add(policy, experiment.trace.jobs.len() as u64);
-        let outcome = experiment.run(policy, log.as_deref(), &mut |done| bar.set_position(done))?;
+        let progress = &mut |done| bar.set_position(done);
+        let outcome = match (log, saving) {
+            (Some(log), Some(saving)) => experiment.run_saved(policy, &log, saving, progress)?,
+            (log, _) => experiment.run(policy, log.as_deref(), progress)?,
+        };
         bar.finish();
         Ok(outcome)
     };

@@ -12,6 +12,9 @@ use traces::scenario::Point;
 /// Runs all of them and compares. What is kept of each run is its figures; `--set` and `--variant` make it again with everything
 /// that a single run leaves.
 pub fn run(args: &RunArgs, points: Vec<Point>) -> Result<Verdict> {
+    if args.snapshot_every.or(args.snapshot_clock).is_some() {
+        bail!("--snapshot-every: the scenario stands for {} ones: choose one with --set and --variant", points.len());
+    }
     if args.jobs_csv.is_some() {
         bail!("--jobs-csv: the scenario stands for {} ones: choose one with --set and --variant", points.len());
     }
@@ -26,7 +29,7 @@ pub fn run(args: &RunArgs, points: Vec<Point>) -> Result<Verdict> {
             folder = out_folder(args, &planned).map(ResultFolder::begin).transpose()?;
             question.clone_from(&planned.question);
         }
-        let outcomes = run_all(&planned, None, args.threads)?;
+        let outcomes = run_all(&planned, None, None, args.threads)?;
         summaries.extend(summarize(&planned, &outcomes)?);
         eprintln!("{} of {count} done", i + 1);
     }

@@ -32,6 +32,40 @@ pub fn site(device: &'static str, vendors: PathBuf, libraries: Option<PathBuf>) 
     Site { device, vendors, libraries, folder, _turn: turn }
 }
 
+pub fn pocl() -> Option<Site> {
+    let vendors = PathBuf::from("/etc/OpenCL/vendors");
+    if !vendors.join("pocl.icd").exists() {
+        println!("SKIPPED: PoCL not found (apt-get install pocl-opencl-icd)");
+        return None;
+    }
+    Some(site("Portable", vendors, None))
+}
+
+pub fn fpga() -> Option<Site> {
+    let libraries = environment().map(|folder| folder.join("lib"));
+    let Some(libraries) = libraries.filter(|folder| folder.join("libintelocl_emu.so").exists()) else {
+        println!("SKIPPED: Intel's FPGA emulator not found (pip install intel-opencl-fpga-emu-rt==2025.0.5, see .ci/run)");
+        return None;
+    };
+    let mut site = site("FPGA", PathBuf::new(), Some(libraries.clone()));
+    site.vendors = site.folder.path().join("vendors");
+    fs::create_dir(&site.vendors).unwrap();
+    fs::write(site.vendors.join("fpga.icd"), format!("{}\n", libraries.join("libintelocl_emu.so").display())).unwrap();
+    Some(site)
+}
+
+pub fn python() -> Option<PathBuf> {
+    let python = environment().map(|folder| folder.join("bin/python"));
+    if python.is_none() {
+        println!("SKIPPED: a Python environment with pyopencl not found (name it in ORRERY_TEST_VENV, see .ci/run)");
+    }
+    python
+}
+
+pub fn training() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
+}
+
 pub fn criu() -> bool {
     let found = proxy::criu::find();
     if let Err(sentence) = &found {

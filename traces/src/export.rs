@@ -156,7 +156,8 @@ pub fn write_csv(trace: &Trace, out: impl Write) -> io::Result<()> {
         let demand = &job.demand;
         let within = match demand.within {
             Level::Node => "node",
-            Level::Cluster => "cluster",
+            // No trace knows the domains of a fleet.
+            Level::Cluster | Level::Domain(_) => "cluster",
             Level::Region => "region",
             Level::Fleet => "fleet",
         };

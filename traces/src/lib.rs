@@ -10,6 +10,7 @@ pub mod model;
 pub mod runlog;
 pub mod scenario;
 pub mod service;
+pub mod snapshot;
 pub mod stat;
 mod text;
 pub mod tune;

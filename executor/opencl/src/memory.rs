@@ -256,7 +256,7 @@ fn image(
         of: parent.as_ref().map_or(0, |parent| parent.id),
         properties,
     };
-    let image = Image { pixel: pixel_size(order, data_type), extent: extent(&desc) };
+    let image = Image { pixel: Format { order, data_type }.pixel_bytes() as usize, extent: extent(&desc) };
     let data = if host.is_null() { Vec::new() } else { crate::transfer::initial_image(image, host, desc.pitch)? };
     link.call(request(given.to_vec()), &data)?;
     let mut mem = Mem::new(context, desc.kind, flags, 0);
@@ -266,23 +266,6 @@ fn image(
     mem.parent = parent;
     mem.properties = (!properties.is_null()).then(|| given.iter().copied().chain([0]).collect());
     Ok(into_handle(Object::new(id, mem)))
-}
-
-/// Bytes of a pixel. A format that the specification does not have is the runtime's to refuse.
-fn pixel_size(order: u32, data_type: u32) -> usize {
-    let channels = match order {
-        cl::RG | cl::RA | cl::RX => 2,
-        cl::RGB | cl::RGX | cl::SRGB => 3,
-        cl::RGBA | cl::BGRA | cl::ARGB | cl::ABGR | cl::RGBX | cl::SRGBA | cl::SBGRA | cl::SRGBX => 4,
-        _ => 1,
-    };
-    match data_type {
-        cl::UNORM_SHORT_565 | cl::UNORM_SHORT_555 => 2,
-        cl::UNORM_INT_101010 | cl::UNORM_INT_101010_2 | cl::UNORM_INT24 => 4,
-        cl::SNORM_INT8 | cl::UNORM_INT8 | cl::SIGNED_INT8 | cl::UNSIGNED_INT8 => channels,
-        cl::SNORM_INT16 | cl::UNORM_INT16 | cl::SIGNED_INT16 | cl::UNSIGNED_INT16 | cl::HALF_FLOAT => 2 * channels,
-        _ => 4 * channels,
-    }
 }
 
 /// An image's size as a region.

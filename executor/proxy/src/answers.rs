@@ -1,6 +1,7 @@
 //! The way back to the worker.
 
 use crate::backend::News;
+use crate::turns::Activity;
 use ring::{Error, Sender};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,8 @@ pub(crate) struct Answers {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// What has ended, asked when something is answered.
     probe: Mutex<Option<Box<dyn Fn() -> News + Send>>>,
+    /// Whose answers these are.
+    activity: Mutex<Arc<Activity>>,
 }
 
 struct State {
@@ -38,6 +41,7 @@ impl Answers {
             stop: AtomicBool::new(false),
             thread: Mutex::default(),
             probe: Mutex::new(None),
+            activity: Mutex::default(),
         });
         let late = answers.clone();
         *answers.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::spawn(move || late.send_late()));
@@ -47,6 +51,11 @@ impl Answers {
     /// Who is asked what has ended.
     pub(crate) fn set_probe(&self, probe: Box<dyn Fn() -> News + Send>) {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
+    }
+
+    /// Where answers are counted.
+    pub(crate) fn set_activity(&self, activity: Arc<Activity>) {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
     }
 
     /// Ends the sending thread. Nothing is sent any more.
@@ -67,6 +76,7 @@ impl Answers {
     }
 
     fn send(&self, number: u64, code: i32, data: &[u8]) {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner).open.fetch_sub(1, Ordering::Relaxed);
         let News { reads, events } =
             self.probe.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(News::default, |probe| probe());
         let mut head = Vec::with_capacity(16);

@@ -25,6 +25,9 @@ pub struct Memory {
     pub piece: u64,
 }
 
+/// Device memory that no object owns. Only the backends of one device know what it is; dropping it frees it.
+pub type Spare = Box<dyn std::any::Any + Send>;
+
 /// What is left of a command that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastEvent {
@@ -92,6 +95,28 @@ pub trait Backend: Send {
     /// # Errors
     /// The device's runtime refuses.
     fn write(&mut self, id: Id, offset: u64, from: &[u8]) -> Result<(), DeviceError>;
+
+    /// Contents may pass between this worker and others of its device from now on: see [`Backend::part_with`].
+    fn share(&mut self) {}
+
+    /// The sums of an object's contents under `keys`, as `spare.rs` defines them, found by the device itself; none where only
+    /// reading all of it would do. Call it after `drain`.
+    fn sums(&mut self, _id: Id, _keys: [u64; 2]) -> Option<[u64; 2]> {
+        None
+    }
+
+    /// Takes the memory from under an object, which is gone then, for one with equal contents. None: release it instead.
+    fn part_with(&mut self, _id: Id) -> Option<Spare> {
+        None
+    }
+
+    /// Makes an object as `request` says over memory that has its contents already.
+    ///
+    /// # Errors
+    /// The memory does not fit; here it is again.
+    fn adopt(&mut self, _request: &Request, spare: Spare) -> Result<(), Spare> {
+        Err(spare)
+    }
 
     /// The commands' events that live, in the order of ids. Call it after `drain`: all are over.
     fn past_events(&self) -> Vec<PastEvent>;

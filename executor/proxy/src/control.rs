@@ -1,5 +1,6 @@
 //! What commands say to a proxy: a line of JSON each way, over its socket.
 
+use crate::turns::{Sharing, Switching};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -30,6 +31,8 @@ pub enum Order {
         from: PathBuf,
         /// Where contents are.
         chunks: PathBuf,
+        /// What it was on, in words: another device refuses.
+        model: Option<String>,
     },
     /// Look for the processes of a job's rings again: they were made anew.
     Rewatch(PathBuf),
@@ -56,6 +59,15 @@ pub struct Report {
     pub drain_s: f64,
     /// Seconds that saving or loading took.
     pub state_s: f64,
+    /// What the device is, in words.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How workers share the device.
+    #[serde(default)]
+    pub sharing: Sharing,
+    /// What taking turns came to, where they do.
+    #[serde(default)]
+    pub switching: Option<Switching>,
 }
 
 /// Gives an order to the proxy behind a socket.

@@ -88,17 +88,19 @@ pub fn dump(root: i32, namespace: Option<i32>, images: &Path, outside: &[Outside
     run(&args, &images.join("dump.log"))
 }
 
-/// The command that makes the processes again in a process namespace of their own, and runs as long as they do.
+/// The command that makes the processes again in a process namespace of their own. Then `keep` takes CRIU's place there, with the
+/// number of the first process behind it.
 ///
 /// # Errors
 /// There is no CRIU.
-pub fn restore_command(images: &Path, outside: &[Outside]) -> io::Result<Command> {
+pub fn restore_command(images: &Path, outside: &[Outside], keep: &[String], root: i32) -> io::Result<Command> {
     let mut command = Command::new("unshare");
     // What is restored there dies with the command, so nothing is left behind.
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(find()?).args(common("restore", images));
     for (fd, name) in outside {
         command.arg("--inherit-fd").arg(format!("fd[{fd}]:{name}"));
     }
+    command.args(["--exec-cmd", "--"]).args(keep).arg(root.to_string());
     Ok(command)
 }
 

@@ -2,9 +2,10 @@
 
 use crate::backend::Backend;
 use crate::control::{Order, Report};
-use crate::image::Image;
+use crate::image::read_images;
 use crate::session::{After, Remote, Session};
-use crate::store::{Store, write_whole};
+use crate::store::Store;
+use crate::turns::Turns;
 use ring::Region;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, flock, inotify};
@@ -24,6 +25,9 @@ pub type Open = Box<dyn Fn() -> Box<dyn Backend> + Send + Sync>;
 /// A proxy: serves one device until it is told to stop, or has had nothing to do for a while.
 pub struct Daemon {
     open: Open,
+    turns: Arc<Turns>,
+    /// What the device is: a job goes on on its like only.
+    model: String,
     socket: PathBuf,
     linger: Option<Duration>,
     jobs: Mutex<BTreeMap<PathBuf, Job>>,
@@ -44,19 +48,19 @@ struct Worker {
 }
 
 impl Daemon {
-    /// Serves orders on `socket`. Returns when told to stop, or after `linger` without a job.
+    /// Serves orders on `socket`. `model`: what the device is, in words. Returns when told to stop, or after `linger` without a job.
     ///
     /// # Errors
     /// The socket cannot be made, or another proxy serves this device.
-    pub fn run(open: Open, socket: &Path, linger: Option<Duration>) -> io::Result<()> {
+    pub fn run(open: Open, turns: Arc<Turns>, model: String, socket: &Path, linger: Option<Duration>) -> io::Result<()> {
         // The lock, not the socket's file, says whether a proxy lives: a killed one leaves the file.
         let lock = std::fs::File::create(socket.with_extension("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::other("another proxy serves this device"))?;
         let _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket)?;
-        let daemon =
-            Arc::new(Daemon { open, socket: socket.into(), linger, jobs: Mutex::default(), orders: Default::default() });
+        let (jobs, orders) = Default::default();
+        let daemon = Arc::new(Daemon { open, turns, model, socket: socket.into(), linger, jobs, orders });
         daemon.clone().retire_if_idle();
         for stream in listener.incoming() {
             let daemon = daemon.clone();
@@ -100,7 +104,10 @@ impl Daemon {
             Order::Status => Ok(self.status()),
             Order::Stop => Ok(Report::default()),
             Order::Save { job, to, chunks } => self.save(&job, &to, &chunks),
-            Order::Load { job, from, chunks } => self.load(&job, &from, &chunks).map(|()| Report::default()),
+            Order::Load { job, from, chunks, model } => {
+                self.is_like(model.as_deref())?;
+                self.load(&job, &from, &chunks).map(|()| Report::default())
+            }
             Order::Rewatch(job) => {
                 self.rewatch(&job);
                 Ok(Report::default())
@@ -116,7 +123,17 @@ impl Daemon {
         let jobs = self.jobs();
         let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let workers = jobs.values().map(|job| job.workers.len()).sum();
-        Report { jobs: jobs.keys().map(name).collect(), workers, ..Report::default() }
+        let (sharing, switching) = (self.turns.sharing(), self.turns.switching());
+        Report { jobs: jobs.keys().map(name).collect(), workers, sharing, switching, ..Report::default() }
+    }
+
+    /// A worker's view of the device.
+    fn view(&self) -> Box<dyn Backend> {
+        let mut backend = (self.open)();
+        if self.turns.on() {
+            backend.share();
+        }
+        backend
     }
 
     /// Serves the rings that lie in the folder, and those that will.
@@ -144,6 +161,17 @@ impl Daemon {
         }
     }
 
+    /// Whether what was on a device of this model can go on here.
+    fn is_like(&self, model: Option<&str>) -> io::Result<()> {
+        match model.filter(|model| *model != self.model) {
+            None => Ok(()),
+            Some(model) => Err(io::Error::other(format!(
+                "the job was on a {model} and goes on on another of these only; this device is a {}",
+                self.model
+            ))),
+        }
+    }
+
     /// Saves all workers of a job, each by its own thread.
     fn save(&self, folder: &Path, to: &Path, chunks: &Path) -> io::Result<Report> {
         let store = Store::open(chunks)?;
@@ -151,7 +179,8 @@ impl Daemon {
             Some(job) => job.workers.iter().map(|(path, worker)| (path.clone(), worker.remote.clone())).collect(),
             None => return Err(io::Error::other("no such job on this device")),
         };
-        let mut report = Report { workers: remotes.len(), ..Report::default() };
+        let model = Some(self.model.clone());
+        let mut report = Report { workers: remotes.len(), model, ..Report::default() };
         for (path, remote) in remotes {
             let name = path.file_name().unwrap_or_default().to_owned();
             let (ring_to, image_to) = (to.join(&name), to.join(&name).with_extension("image"));
@@ -164,7 +193,7 @@ impl Daemon {
             let (image, cost) =
                 result.recv().map_err(|_| io::Error::other("a worker ended meanwhile"))?.map_err(io::Error::other)?;
             let bytes = postcard::to_stdvec(&image).map_err(io::Error::other)?;
-            write_whole(&image_to, &bytes)?;
+            std::fs::write(&image_to, &bytes)?;
             report.bytes += cost.stored.bytes;
             report.new_bytes += cost.stored.new_bytes;
             report.drain_s += cost.drain_s;
@@ -180,7 +209,9 @@ impl Daemon {
         for image in read_images(from)? {
             let path = folder.join(&image.ring);
             let region = Region::open(&path).map_err(io::Error::other)?;
-            let session = Session::load(image, &store, region, (self.open)()).map_err(io::Error::other)?;
+            let seat = self.turns.join();
+            seat.wait();
+            let session = Session::load(image, &store, region, self.view(), Some(seat)).map_err(io::Error::other)?;
             workers.insert(path.clone(), self.clone().start(session, folder, &path));
         }
         self.jobs().insert(folder.to_owned(), Job { workers, watch: None });
@@ -216,7 +247,7 @@ impl Daemon {
         }
         let region = Region::open(path)?;
         let pid = region.worker_pid();
-        let session = Session::new(region, (self.open)());
+        let session = Session::new(region, self.view()).seated(Some(self.turns.join()));
         let worker = self.clone().start(session, folder, path);
         watch_process(pid, worker.remote.clone());
         job.workers.insert(path.to_owned(), worker);
@@ -273,22 +304,6 @@ impl Daemon {
         let _ = std::fs::remove_file(&self.socket);
         std::process::exit(0);
     }
-}
-
-/// The images of a saved job's sessions.
-///
-/// # Errors
-/// They are missing or damaged.
-pub fn read_images(folder: &Path) -> io::Result<Vec<Image>> {
-    let mut images = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "image") {
-            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
-            images.push(postcard::from_bytes(&std::fs::read(&path)?).map_err(damaged)?);
-        }
-    }
-    Ok(images)
 }
 
 /// Processes that have a file mapped.

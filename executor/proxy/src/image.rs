@@ -1,8 +1,9 @@
 //! A session as a checkpoint has it.
 
-use crate::backend::{Backend, DeviceError, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory, PastEvent};
 use crate::session::Session;
 use crate::store::{Digest, Store, Stored};
+use crate::turns::Seat;
 use ring::{Partial, Region};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -91,21 +92,14 @@ impl Session {
         let drain_s = began.elapsed().as_secs_f64();
         let mut stored = Stored::default();
         let mut memory = Vec::new();
-        for object in self.backend.memory() {
-            let mut chunks = Vec::new();
-            let mut buffer = Vec::new();
-            for offset in (0..object.len).step_by(object.piece.max(1) as usize) {
-                buffer.resize(object.piece.min(object.len - offset) as usize, 0);
-                self.backend.read(object.id, offset, &mut buffer)?;
-                chunks.push(store.put(&buffer, &mut stored)?);
-            }
-            memory.push(Contents { id: object.id, len: object.len, piece: object.piece, chunks });
+        for object in self.memory() {
+            memory.push(self.save_contents(object, store, &mut stored)?);
         }
         let events = self.backend.past_events().into_iter().map(|event| (event.id, event.status, event.times)).collect();
         let (partial, unsent) = self.in_flight();
-        copy_sparse(self.region().path(), ring_to)?;
+        copy_sparse(self.region.path(), ring_to)?;
         let image = Image {
-            ring: self.region().path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            ring: self.region.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
             partial: partial.map(|partial| (partial.head, partial.body)),
             unsent,
             reads: self.untold_reads(),
@@ -117,13 +111,46 @@ impl Session {
         Ok((image, Cost { stored, drain_s, save_s: began.elapsed().as_secs_f64() - drain_s }))
     }
 
-    /// Makes a session again. The ring's file is back in its place.
+    /// All memory that has contents: on the device, and on the host while it is another worker's turn.
+    fn memory(&self) -> Vec<Memory> {
+        let mut all = self.backend.memory();
+        all.extend(self.away.iter().flatten().copied());
+        all.sort_by_key(|memory| memory.id);
+        all
+    }
+
+    fn save_contents(&mut self, object: Memory, store: &Store, stored: &mut Stored) -> Result<Contents, ImageError> {
+        let mut chunks = Vec::new();
+        let piece = object.piece.max(1);
+        let away = self.away.iter().flatten().any(|memory| memory.id == object.id);
+        if let Some(copy) = self.copies.get(&object.id).filter(|_| away) {
+            for part in copy.bytes.chunks(piece as usize) {
+                chunks.push(store.put(part, stored)?);
+            }
+        } else {
+            let mut buffer = Vec::new();
+            for offset in (0..object.len).step_by(piece as usize) {
+                buffer.resize(piece.min(object.len - offset) as usize, 0);
+                self.backend.read(object.id, offset, &mut buffer)?;
+                chunks.push(store.put(&buffer, stored)?);
+            }
+        }
+        Ok(Contents { id: object.id, len: object.len, piece: object.piece, chunks })
+    }
+
+    /// Makes a session again. The ring's file is back in its place. Where workers take turns it must be `seat`'s.
     ///
     /// # Errors
     /// The device refuses, or something of the checkpoint is missing or damaged.
-    pub fn load(image: Image, store: &Store, region: Region, backend: Box<dyn Backend>) -> Result<Session, ImageError> {
+    pub fn load(
+        image: Image,
+        store: &Store,
+        region: Region,
+        backend: Box<dyn Backend>,
+        seat: Option<Seat>,
+    ) -> Result<Session, ImageError> {
         let partial = image.partial.map(|(head, body)| Partial { head, body });
-        let mut session = Session::resume(region, backend, partial, image.unsent, image.reads);
+        let mut session = Session::resume(region, backend, partial, image.unsent, image.reads).seated(seat);
         let (releases, objects): (Vec<_>, Vec<_>) =
             image.objects.into_iter().partition(|(request, _)| matches!(request, Request::Release { .. }));
         session.replay_all(objects)?;
@@ -152,6 +179,22 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The images of a saved job's sessions.
+///
+/// # Errors
+/// They are missing or damaged.
+pub fn read_images(folder: &Path) -> io::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "image") {
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
+            images.push(postcard::from_bytes(&std::fs::read(&path)?).map_err(damaged)?);
+        }
+    }
+    Ok(images)
 }
 
 /// The event of a command that is over, as it goes into an image.

@@ -85,16 +85,23 @@ impl Job {
     }
 }
 
-/// Makes a job's folder with the driver for an API in it, under a name that no other job has.
+/// Makes a job's folder with the driver for an API in it, under this name, or one that no other job has.
 ///
 /// The driver is copied: a checkpoint then has it, and a new build of it does not pull it out from under a running program.
 ///
 /// # Errors
-/// The folder cannot be made, or the driver not be found.
-pub fn prepare(api: Api, driver: &Path) -> io::Result<PathBuf> {
-    let jobs = place::jobs()?;
+/// The folder cannot be made, the driver not be found, or a job of that name runs.
+pub fn prepare(api: Api, driver: &Path, name: Option<&str>) -> io::Result<PathBuf> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_micros());
-    let folder = jobs.join(format!("{:x}-{:x}", now & 0xFFFF_FFFF_FFFF, std::process::id()));
+    let name = name.map_or_else(|| format!("{:x}-{:x}", now & 0xFFFF_FFFF_FFFF, std::process::id()), str::to_owned);
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || name.starts_with('.') {
+        let problem = format!("`{name}` cannot be a job's name; it takes letters, digits, `-`, `_` and `.`");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    let folder = place::jobs()?.join(&name);
+    if folder.exists() {
+        forget_dead(&name, &folder)?;
+    }
     place::private_folder(&folder)?;
     match api {
         Api::OpenCl => {
@@ -109,6 +116,15 @@ pub fn prepare(api: Api, driver: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(folder)
+}
+
+/// Removes what is left of a job whose command was killed.
+fn forget_dead(name: &str, folder: &Path) -> io::Result<()> {
+    let alive = Job::find(name).is_ok_and(|job| Path::new(&format!("/proc/{}", job.pid)).exists());
+    if alive {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("job {name} is running; take another name")));
+    }
+    fs::remove_dir_all(folder)
 }
 
 /// The program's command, with the driver in its way. It gets a session of its own, as a checkpoint needs it.

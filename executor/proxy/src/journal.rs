@@ -87,6 +87,25 @@ impl Journal {
         all.into_iter().map(|(_, replay)| replay).collect()
     }
 
+    /// The requests that make memory, in order, each with its object and whether the worker still holds that.
+    pub(crate) fn memory(&self) -> Vec<(Id, Request, bool)> {
+        let mut all: Vec<_> = self.records.iter().filter(|(_, record)| makes_memory(&record.made.request)).collect();
+        all.sort_by_key(|(_, record)| record.made.sequence);
+        all.into_iter().map(|(id, record)| (*id, record.made.request.clone(), record.held > 0)).collect()
+    }
+
+    /// Arguments that refer to memory which lives: kernel, index and object.
+    pub(crate) fn memory_args(&self) -> Vec<(Id, u32, Id)> {
+        let memory = |id: &Id| self.records.get(id).is_some_and(|record| record.held > 0 && makes_memory(&record.made.request));
+        let kernels = self.records.iter().filter(|(_, record)| record.held > 0);
+        let args = kernels.flat_map(|(kernel, record)| record.args.iter().map(|(index, (_, arg))| (*kernel, *index, arg)));
+        args.filter_map(|(kernel, index, arg)| match arg {
+            Arg::Object(object) if memory(object) => Some((kernel, index, *object)),
+            _ => None,
+        })
+        .collect()
+    }
+
     fn lives(&self, id: Id) -> bool {
         self.records.contains_key(&self.primary(id))
     }
@@ -158,6 +177,17 @@ impl Journal {
             }
         }
     }
+}
+
+/// Whether a request makes memory that can be freed and made again.
+fn makes_memory(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Buffer { .. }
+            | Request::SubBuffer { .. }
+            | Request::Image { .. }
+            | Request::Cuda(wire::cuda::Call::Alloc { .. })
+    )
 }
 
 /// The kernel that a request launches.

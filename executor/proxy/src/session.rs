@@ -1,11 +1,15 @@
 //! One worker: its messages, in order, to the device.
 
 use crate::answers::{Answers, Reply, Unsent};
-use crate::backend::{Backend, Outcome};
+use crate::backend::{Backend, Memory, Outcome};
 use crate::held::Held;
 use crate::journal::{Journal, launched};
+use crate::spare::Copied;
+use crate::turns::{Activity, Seat};
 use ring::{Body, Direction, Error, Interrupt, Partial, Receiver, Region, Sender};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use wire::{Call, Id, Op, Request, When};
 
@@ -14,7 +18,7 @@ const BODY_MAX: u64 = 1 << 32;
 
 /// One worker's connection and state. It lives in a thread of its own.
 pub struct Session {
-    region: Arc<Region>,
+    pub(crate) region: Arc<Region>,
     receiver: Receiver,
     answers: Arc<Answers>,
     pub(crate) backend: Box<dyn Backend>,
@@ -24,6 +28,14 @@ pub struct Session {
     live: FxHashSet<Id>,
     /// Reads that were complete at a checkpoint and of which the worker has not been told.
     untold: Arc<Mutex<Vec<u64>>>,
+    /// Bytes of device memory under each of its objects.
+    pub(crate) sizes: FxHashMap<Id, u64>,
+    /// Contents as they were when they were moved to the host last. While `away`, those are all there is.
+    pub(crate) copies: BTreeMap<Id, Arc<Copied>>,
+    pub(crate) away: Option<Vec<Memory>>,
+    activity: Arc<Activity>,
+    /// Last, so that what it gives back is free.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// Something for a session's own thread to do between two messages.
@@ -60,6 +72,14 @@ impl Session {
         Session::resume(region, backend, None, Vec::new(), Vec::new())
     }
 
+    /// The same, at a device that it shares with others.
+    pub fn seated(mut self, seat: Option<Seat>) -> Session {
+        self.activity = seat.as_ref().map_or_else(Arc::default, Seat::activity);
+        self.answers.set_activity(self.activity.clone());
+        self.seat = seat;
+        self
+    }
+
     /// Takes the ring up with what a checkpoint knows beside it.
     pub(crate) fn resume(
         region: Region,
@@ -79,19 +99,42 @@ impl Session {
             news.reads.append(&mut carried.lock().unwrap_or_else(PoisonError::into_inner));
             news
         }));
-        let (journal, held, live) = (Journal::default(), Held::default(), FxHashSet::default());
-        Session { region, receiver, answers, backend, journal, held, live, untold }
+        Session {
+            region,
+            receiver,
+            answers,
+            backend,
+            journal: Journal::default(),
+            held: Held::default(),
+            live: FxHashSet::default(),
+            untold,
+            sizes: FxHashMap::default(),
+            copies: BTreeMap::new(),
+            away: None,
+            activity: Arc::default(),
+            seat: None,
+        }
     }
 
     /// Tells the worker that it is served, and serves it until it or a task ends it. Returns why.
     pub fn serve(mut self, ready: impl FnOnce(Remote)) -> Result<(), Error> {
         let (sender, tasks) = mpsc::channel();
         let interrupt = self.receiver.interrupt();
-        ready(Remote { tasks: sender, interrupt: interrupt.clone() });
+        let remote = Remote { tasks: sender, interrupt: interrupt.clone() };
+        self.seat.iter().for_each(|seat| seat.set_remote(remote.clone()));
+        ready(remote);
         self.region.attach();
         loop {
-            match self.receiver.recv(&|| true) {
-                Ok(message) => self.message(&message.head, message.body)?,
+            // A message is taken when it can be carried out: until then it belongs to the ring, and so to a checkpoint.
+            let may = self.seat.as_ref().is_none_or(Seat::is_mine);
+            let received = if may { self.receiver.recv(&|| true).map(Some) } else { self.receiver.ready().map(|()| None) };
+            match received {
+                Ok(Some(message)) => self.message(&message.head, message.body)?,
+                Ok(None) => {
+                    if self.wait_for_turn(&tasks) == After::End {
+                        return Ok(());
+                    }
+                }
                 Err(Error::Interrupted) => {
                     // Cleared first: a task that comes now raises it again.
                     interrupt.clear();
@@ -112,8 +155,29 @@ impl Session {
             got: head.len() as u64,
             expected: malformed.to_string(),
         })?;
+        self.activity.messages.fetch_add(1, Ordering::Relaxed);
+        self.activity.open.fetch_add(i64::from(call.number != 0), Ordering::Relaxed);
         self.accept(call, body);
         Ok(())
+    }
+
+    /// Waits until it may use the device, and has its contents there again. Others' tasks come first.
+    fn wait_for_turn(&mut self, tasks: &mpsc::Receiver<Task>) -> After {
+        let mine = |session: &Session| session.seat.as_ref().is_none_or(Seat::is_mine);
+        self.seat.iter().for_each(Seat::ask);
+        while !mine(self) {
+            let after = tasks.recv().map_or(After::End, |task| task(self));
+            if after == After::End {
+                return After::End;
+            }
+        }
+        match self.return_to_device() {
+            Ok(()) => After::Continue,
+            Err(error) => {
+                eprintln!("orrery proxy: {}: a worker's contents cannot come back: {error}", self.region.path().display());
+                After::End
+            }
+        }
     }
 
     /// Carries a call out, or keeps it until the program sets the event that it waits for.
@@ -169,7 +233,7 @@ impl Session {
             return reply.send(wire::cl::INVALID_VALUE, &[]);
         }
         let kept = if Journal::keeps_body(&call.request) { body.to_vec() } else { Vec::new() };
-        let outcome = self.backend.execute(&call.request, body, &self.region, &reply);
+        let outcome = self.give(&call.request, body, &reply);
         // A build that failed is state, too: the program can ask for its log.
         if matches!(outcome, Outcome::Later | Outcome::Now(0, _))
             || matches!(call.request, Request::Build { .. } | Request::Compile { .. })
@@ -177,7 +241,7 @@ impl Session {
             self.note(&call.request, kept);
         }
         if let Outcome::Now(code, data) = outcome {
-            reply.send(code, &data);
+            reply.send(code, &self.as_shared(&call.request, data));
         }
     }
 
@@ -193,7 +257,10 @@ impl Session {
         match request.effect() {
             wire::Effect::Create { ids, .. } => self.live.extend(ids),
             wire::Effect::Command { event, .. } if event != 0 => drop(self.live.insert(event)),
-            wire::Effect::Release(id) => drop(self.live.remove(&id)),
+            wire::Effect::Release(id) => {
+                self.live.remove(&id);
+                self.forget(id);
+            }
             _ => {}
         }
     }
@@ -202,8 +269,9 @@ impl Session {
         Reply::new(call.number, self.answers.clone())
     }
 
-    pub(crate) fn region(&self) -> &Arc<Region> {
-        &self.region
+    /// For what nobody is told of.
+    pub(crate) fn silent(&self) -> Reply {
+        Reply::new(0, self.answers.clone())
     }
 
     /// For a checkpoint, when the worker stands still and the device has nothing to do: what is on the way in each direction.
@@ -221,7 +289,7 @@ impl Session {
     /// Carries a request of a checkpoint out again. OpenCL's error code.
     pub(crate) fn replay(&mut self, request: &Request, body: Vec<u8>) -> i32 {
         let kept = if Journal::keeps_body(request) { body.clone() } else { Vec::new() };
-        let outcome = self.backend.execute(request, Body::Heap(body), &self.region, &Reply::new(0, self.answers.clone()));
+        let outcome = self.give(request, Body::Heap(body), &self.silent());
         let code = if let Outcome::Now(code, _) = outcome { code } else { 0 };
         if code == 0 || matches!(request, Request::Build { .. } | Request::Compile { .. }) {
             self.note(request, kept);

@@ -1,16 +1,20 @@
 //! Contents by their digest, each stored once.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use crate::objects::{Folder, Objects};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The name of a chunk: its BLAKE3 digest.
 pub type Digest = [u8; 32];
 
-/// A folder of chunks. Several checkpoints, also of several jobs, can share one.
-#[derive(Clone, Debug)]
+/// Chunks. Several checkpoints can share them.
+#[derive(Clone)]
 pub struct Store {
-    folder: PathBuf,
+    objects: Arc<dyn Objects>,
+    /// Lengths of the chunks that are known to be there, where asking for one at a time would be slow.
+    known: Option<Arc<BTreeSet<(String, u64)>>>,
 }
 
 /// What storing something came to.
@@ -29,14 +33,40 @@ impl std::ops::AddAssign for Stored {
     }
 }
 
+/// Where a chunk is, in a store of checkpoints.
+pub(crate) fn name(digest: &Digest) -> String {
+    let name = blake3::Hash::from_bytes(*digest).to_hex();
+    format!("{CHUNKS}{}/{}", &name[..2], name.as_str())
+}
+
+/// Where chunks are, in a store of checkpoints.
+const CHUNKS: &str = "chunks/";
+
 impl Store {
-    /// Opens a folder, and makes it if need be.
+    /// Chunks in a folder, which is made if need be.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn open(folder: &Path) -> io::Result<Store> {
-        fs::create_dir_all(folder)?;
-        Ok(Store { folder: folder.into() })
+        Ok(Store { objects: Arc::new(Folder::open(folder)?), known: None })
+    }
+
+    /// Chunks in any store.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn within(objects: Arc<dyn Objects>) -> io::Result<Store> {
+        let known = objects.folder().is_none().then(|| objects.list(CHUNKS)).transpose()?;
+        Ok(Store { objects, known: known.map(|known| Arc::new(known.into_iter().collect())) })
+    }
+
+    fn has(&self, name: &str, len: u64) -> bool {
+        match (&self.known, self.objects.folder()) {
+            (Some(known), _) => known.contains(&(name.to_owned(), len)),
+            // The length too: a power cut can leave a file's name without its contents.
+            (None, Some(folder)) => folder.join(name).metadata().is_ok_and(|metadata| metadata.len() == len),
+            (None, None) => false,
+        }
     }
 
     /// Stores a chunk, whole or not at all.
@@ -45,14 +75,11 @@ impl Store {
     /// The store is full or cannot be written.
     pub fn put(&self, chunk: &[u8], count: &mut Stored) -> io::Result<Digest> {
         let digest = blake3::hash(chunk);
-        let path = self.path(digest.as_bytes());
+        let name = name(digest.as_bytes());
         *count += Stored { bytes: chunk.len() as u64, new_bytes: 0 };
-        if !path.exists() {
+        if !self.has(&name, chunk.len() as u64) {
             count.new_bytes += chunk.len() as u64;
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            write_whole(&path, chunk)?;
+            self.objects.put(&name, chunk)?;
         }
         Ok(*digest.as_bytes())
     }
@@ -62,11 +89,10 @@ impl Store {
     /// # Errors
     /// It is missing, or is not what its name says.
     pub fn get(&self, digest: &Digest) -> io::Result<Vec<u8>> {
-        let path = self.path(digest);
-        let chunk =
-            fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("chunk {}: {error}", path.display())))?;
+        let name = name(digest);
+        let chunk = self.objects.get(&name).map_err(|error| io::Error::new(error.kind(), format!("chunk {error}")))?;
         if blake3::hash(&chunk).as_bytes() != digest {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("chunk {} is damaged", path.display())));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("chunk {name} is damaged")));
         }
         Ok(chunk)
     }
@@ -74,42 +100,18 @@ impl Store {
     /// Removes all chunks but these.
     ///
     /// # Errors
-    /// The folder cannot be read.
-    pub fn keep_only(&self, digests: &std::collections::BTreeSet<Digest>) -> io::Result<()> {
-        let kept: std::collections::BTreeSet<PathBuf> = digests.iter().map(|digest| self.path(digest)).collect();
-        for folder in fs::read_dir(&self.folder)? {
-            for chunk in fs::read_dir(folder?.path())? {
-                let path = chunk?.path();
-                if !kept.contains(&path) {
-                    fs::remove_file(path)?;
-                }
-            }
-        }
-        Ok(())
+    /// The store cannot be read or written.
+    pub fn keep_only(&self, digests: &BTreeSet<Digest>) -> io::Result<()> {
+        let kept: BTreeSet<String> = digests.iter().map(name).collect();
+        let all = self.objects.list(CHUNKS)?;
+        all.iter().filter(|(name, _)| !kept.contains(name)).try_for_each(|(name, _)| self.objects.remove(name))
     }
-
-    fn path(&self, digest: &Digest) -> PathBuf {
-        let name = blake3::Hash::from_bytes(*digest).to_hex();
-        self.folder.join(&name[..2]).join(name.as_str())
-    }
-}
-
-/// Writes a file so that it is there whole or not at all, also when the disk is full or the power goes.
-///
-/// # Errors
-/// It cannot be written; what was there before is still there.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-    let written = fs::File::create(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_data()
-    });
-    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn equal_chunks_are_stored_once_and_damage_is_seen() {
@@ -120,7 +122,11 @@ mod tests {
         assert_eq!(store.put(&[7; 100], &mut count).unwrap(), digest);
         assert_eq!(count, Stored { bytes: 200, new_bytes: 100 });
         assert_eq!(store.get(&digest).unwrap(), [7; 100]);
-        fs::write(store.path(&digest), [8; 100]).unwrap();
+        fs::write(folder.path().join(name(&digest)), [8; 100]).unwrap();
         assert!(store.get(&digest).is_err_and(|error| error.to_string().contains("damaged")));
+        // What a power cut has left is written again.
+        fs::write(folder.path().join(name(&digest)), []).unwrap();
+        assert_eq!(store.put(&[7; 100], &mut count).unwrap(), digest);
+        assert_eq!(store.get(&digest).unwrap(), [7; 100]);
     }
 }

@@ -255,6 +255,23 @@ impl Receiver {
         }
     }
 
+    /// Waits until something is there, without taking it.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] by an [`Interrupt`].
+    pub fn ready(&mut self) -> Result<(), Error> {
+        let (channel, cursor) = (self.space.region.channel(self.space.direction), self.cursor);
+        loop {
+            if self.interrupt.raised() {
+                return Err(Error::Interrupted);
+            }
+            if channel.published() != cursor {
+                return Ok(());
+            }
+            channel.data.wait(Duration::from_secs(3600), || channel.published() != cursor || self.interrupt.raised());
+        }
+    }
+
     /// Takes a message if a whole one is there.
     ///
     /// # Errors

@@ -49,6 +49,18 @@ const BUILT: u64 = u64::MAX;
 const DEFAULT_QUEUE: u64 = 1 << 32;
 
 impl Request {
+    /// The object that this makes on the device's memory, and how many bytes of that it takes.
+    pub fn memory(&self) -> Option<(Id, u64)> {
+        match self {
+            Request::Buffer { id, size, .. } | Request::Cuda(crate::cuda::Call::Alloc { id, size, .. }) => Some((*id, *size)),
+            Request::Image { id, format, desc, of: 0, .. } => {
+                let bytes = desc.region().iter().fold(format.pixel_bytes(), |product, n| product.saturating_mul(*n));
+                Some((*id, bytes))
+            }
+            _ => None,
+        }
+    }
+
     /// What this does to the set of live objects.
     pub fn effect(&self) -> Effect<'_> {
         let create = |id: &Id, needs: &[Id]| Effect::Create { ids: vec![*id], needs: real(needs) };

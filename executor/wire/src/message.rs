@@ -1,5 +1,6 @@
 //! The messages.
 
+use crate::cl;
 use serde::{Deserialize, Serialize};
 
 /// Names an object of one worker. 0 is none; [`DEVICE`] is the proxied device itself.
@@ -52,6 +53,25 @@ pub struct Format {
     pub data_type: u32,
 }
 
+impl Format {
+    /// Bytes of a pixel. A format that the specification does not have is the runtime's to refuse.
+    pub fn pixel_bytes(self) -> u64 {
+        let channels = match self.order {
+            cl::RG | cl::RA | cl::RX => 2,
+            cl::RGB | cl::RGX | cl::SRGB => 3,
+            cl::RGBA | cl::BGRA | cl::ARGB | cl::ABGR | cl::RGBX | cl::SRGBA | cl::SBGRA | cl::SRGBX => 4,
+            _ => 1,
+        };
+        match self.data_type {
+            cl::UNORM_SHORT_565 | cl::UNORM_SHORT_555 => 2,
+            cl::UNORM_INT_101010 | cl::UNORM_INT_101010_2 | cl::UNORM_INT24 => 4,
+            cl::SNORM_INT8 | cl::UNORM_INT8 | cl::SIGNED_INT8 | cl::UNSIGNED_INT8 => channels,
+            cl::SNORM_INT16 | cl::UNORM_INT16 | cl::SIGNED_INT16 | cl::UNSIGNED_INT16 | cl::HALF_FLOAT => 2 * channels,
+            _ => 4 * channels,
+        }
+    }
+}
+
 /// OpenCL's `cl_image_desc` without its pointer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageDesc {
@@ -63,6 +83,20 @@ pub struct ImageDesc {
     pub pitch: [u64; 2],
     /// mip levels, samples
     pub levels: [u32; 2],
+}
+
+impl ImageDesc {
+    /// Its size as a region.
+    pub fn region(&self) -> [u64; 3] {
+        let [width, height, depth, layers] = self.extent.map(|n| n.max(1));
+        match self.kind {
+            cl::MEM_OBJECT_IMAGE3D => [width, height, depth],
+            cl::MEM_OBJECT_IMAGE2D => [width, height, 1],
+            cl::MEM_OBJECT_IMAGE2D_ARRAY => [width, height, layers],
+            cl::MEM_OBJECT_IMAGE1D_ARRAY => [width, layers, 1],
+            _ => [width, 1, 1],
+        }
+    }
 }
 
 /// A box of bytes or pixels in an object: OpenCL's origin, region and pitches.

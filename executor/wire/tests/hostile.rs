@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use wire::cuda::{self, Span, Work};
 use wire::{Answer, Arg, Call, Format, ImageDesc, Info, Op, Rect, Request, Stage, When};
 
+#[path = "../fuzz/ring_check.rs"]
+mod ring_check;
+
 /// One call of each shape, for the fuzzer to start from. `seeds_are_stored` keeps the folder up to date.
 fn calls() -> Vec<Call> {
     let stage = Stage { ticket: 9, offset: 4096, len: 256 };
@@ -101,6 +104,42 @@ fn seeds_are_stored() {
         // Cut off anywhere, or with something after it, it is no message.
         (0..stored.len()).for_each(|len| assert!(wire::decode::<Call>(&stored[..len]).is_err()));
         assert!(wire::decode::<Call>(&[&stored[..], &[0]].concat()).is_err());
+    }
+}
+
+/// Some calls at a time, with bodies, as they lie in a ring.
+fn rings() -> Vec<Vec<u8>> {
+    let messages: Vec<_> = calls().iter().enumerate().map(|(i, call)| (encoded(call), vec![7; 61 * (i % 4)])).collect();
+    messages.chunks(5).map(ring_check::sent).collect()
+}
+
+/// As for calls.
+#[test]
+fn rings_are_stored() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-ring");
+    for (i, bytes) in rings().iter().enumerate() {
+        let path = folder.join(format!("{i:02}"));
+        if std::env::var_os("ORRERY_WRITE_SEEDS").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let stored = std::fs::read(&path).unwrap();
+        assert_eq!(stored, *bytes, "{}: write it anew with ORRERY_WRITE_SEEDS=1", path.display());
+        assert_eq!(ring_check::check(&stored), calls().chunks(5).nth(i).unwrap().len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn changed_rings_are_calls_or_errors(which in 0usize..6, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = rings()[which].clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        ring_check::check(&bytes);
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::ids::JobId;
 use crate::time::{MICROS_PER_SECOND, Span, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Jobs that run, by bound and size, in order of [`Alarm::begun`].
 type UpstreamJumps = BTreeMap<(u64, u64), BTreeSet<(u64, JobId)>>;
 
 /// When a job reaches its bound if it runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Alarm {
     /// When.
     pub at: Time,
@@ -21,7 +22,7 @@ pub(super) struct Alarm {
 }
 
 /// Alarms of selected jobs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Alarms {
     at: BTreeSet<(Time, JobId)>,
     /// With Tiresias's own way to find the next time: jobs by bound and size, in order of `begun`.

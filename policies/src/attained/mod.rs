@@ -18,9 +18,10 @@ use crate::ranked::{Change, Counted, Equals, Outcome, Places, Rank, Ranked, Tie,
 use crate::time::{Span, Time};
 use crate::view::View;
 use alarms::{Alarm, Alarms};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Where a job stands by its attained service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stand {
     /// Smaller goes first. Less than 2^63.
     pub rank: u64,
@@ -31,7 +32,7 @@ pub(crate) struct Stand {
 }
 
 /// How attained service becomes rank.
-pub(crate) trait Index: Send {
+pub(crate) trait Index: Send + Serialize + DeserializeOwned {
     /// Where a job of `milli` thousandths stands that was at `level` and has attained `service`; at most one level on.
     fn stand(&self, level: u32, service: u64, milli: u64) -> Stand;
 
@@ -43,7 +44,7 @@ pub(crate) trait Index: Send {
 }
 
 /// What differs between the policies of this family.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Style {
     /// What counts as service.
     pub unit: Unit,
@@ -60,7 +61,7 @@ pub(crate) struct Style {
     pub upstream_jumps: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Row {
     stand: Stand,
     alarm: Option<Alarm>,
@@ -69,6 +70,7 @@ struct Row {
 }
 
 /// A policy that ranks by attained service.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Attained<I> {
     index: I,
     style: Style,
@@ -191,8 +193,13 @@ impl<I: Index> Attained<I> {
             stepped = true;
         }
         self.row(job).stand = stand;
-        // Not there yet if it began to run later than was foreseen.
-        self.set_alarm(view, job);
+        // Not there yet if it began to run later than was foreseen. Who has not begun is foreseen when he does: what is missing to
+        // the bound may be next to nothing, and asking again that often is a standstill.
+        if stepped || view.job(job).running_since != Time::MAX {
+            self.set_alarm(view, job);
+        } else {
+            self.clear_alarm(job);
+        }
         stepped
     }
 
@@ -336,6 +343,8 @@ impl<I: Index> Attained<I> {
 }
 
 impl<I: Index> Policy for Attained<I> {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         self.follow(view, event);
         if let Event::Started { .. } = event {

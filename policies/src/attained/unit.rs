@@ -6,9 +6,10 @@ use crate::ranked;
 use crate::spec::{Parameter, Spec, SpecError};
 use crate::time::Span;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 /// What is counted as service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Unit {
     /// Time spent running, in microseconds.
     Seconds,

@@ -4,13 +4,17 @@ use crate::fleet::Node;
 use crate::ids::{ClusterId, NodeId, TypeId};
 use crate::idset::IdSet;
 use crate::job::WHOLE_MILLI;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// Nodes of one cluster with equal type and number of accelerators, indexed by how many are wholly free.
+/// Nodes of one cluster, or of one domain of it where gangs keep to domains, with equal type and number of accelerators, indexed by how many are wholly free.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Where they stand.
     pub cluster: ClusterId,
+    /// By level of [`Fleet::domains`](crate::Fleet::domains): the number of the domain where they stand, counted through the fleet.
+    /// Empty where gangs keep to none; what is smaller than the smallest that they keep to is not told.
+    pub domains: SmallVec<[u32; 2]>,
     /// Their accelerators' type.
     pub kind: TypeId,
     /// The lowest-numbered of them.
@@ -29,11 +33,12 @@ pub struct Group {
 
 impl Group {
     /// An empty group of nodes like `node`.
-    pub(super) fn new(first: NodeId, node: &Node) -> Group {
+    pub(super) fn new(first: NodeId, node: &Node, domains: SmallVec<[u32; 2]>) -> Group {
         let fungible = node.is_fungible();
         let buckets = if fungible { 1 } else { node.accelerators as usize + 1 };
         Group {
             cluster: node.cluster,
+            domains,
             kind: node.kind,
             first,
             size: node.accelerators,

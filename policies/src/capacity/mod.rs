@@ -13,7 +13,8 @@ use crate::allocation::{Allocation, Grant};
 use crate::event::NodeState as NodeCondition;
 use crate::fleet::Fleet;
 use crate::ids::{ClusterId, NodeId, TypeId};
-use crate::job::{Demand, WHOLE_MILLI};
+use crate::idtable::IdTable;
+use crate::job::{Demand, Job, Level, Phase, WHOLE_MILLI};
 use crate::journal::Journal;
 use node::{NodeState, Shares};
 use smallvec::SmallVec;
@@ -101,14 +102,16 @@ impl Capacity {
     /// Everything free.
     pub fn new(fleet: Fleet) -> Capacity {
         let mut groups: Vec<Group> = Vec::new();
-        let mut group_of: BTreeMap<(ClusterId, TypeId, u32), u32> = BTreeMap::new();
+        let mut group_of: BTreeMap<(ClusterId, SmallVec<[u32; 2]>, TypeId, u32), u32> = BTreeMap::new();
+        let domains = domain_numbers(&fleet);
         let mut nodes = Vec::with_capacity(fleet.nodes.len());
         let mut devices = 0;
         let mut free_milli_by_type = vec![0; fleet.types.len()];
         for (id, node) in fleet.nodes.iter().enumerate() {
             let fungible = node.is_fungible();
-            let group = *group_of.entry((node.cluster, node.kind, node.accelerators)).or_insert_with(|| {
-                groups.push(Group::new(NodeId(id as u32), node));
+            let domain: SmallVec<[u32; 2]> = domains.iter().map(|of| of.get(id).copied().unwrap_or(0)).collect();
+            let group = *group_of.entry((node.cluster, domain, node.kind, node.accelerators)).or_insert_with_key(|key| {
+                groups.push(Group::new(NodeId(id as u32), node, key.1.clone()));
                 (groups.len() - 1) as u32
             });
             groups[group as usize].add(NodeId(id as u32));
@@ -146,6 +149,22 @@ impl Capacity {
     #[inline]
     pub fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    /// Whether two nodes may hold parts of a gang that must stay within `level`.
+    pub fn near_enough(&self, level: Level, a: NodeId, b: NodeId) -> bool {
+        let group = |node| &self.groups[self.group_of(node) as usize];
+        if level == Level::Node { a == b } else { self.area(level, group(a)) == self.area(level, group(b)) }
+    }
+
+    /// A number for the part of the fleet at `level` in which the group's nodes stand.
+    pub fn area(&self, level: Level, group: &Group) -> u32 {
+        match level {
+            Level::Domain(number) => group.domains.get(usize::from(number)).copied().unwrap_or(u32::MAX),
+            Level::Node | Level::Cluster => u32::from(group.cluster.0),
+            Level::Region => u32::from(self.fleet.region_of(group.cluster).0),
+            Level::Fleet => 0,
+        }
     }
 
     /// The position in [`groups`](Capacity::groups) of a node's group.
@@ -365,6 +384,26 @@ impl Capacity {
         self.generation += 1;
     }
 
+    /// Makes an empty fleet one on which `jobs` stand and `nodes` are not up. `counts`: [generation](Capacity::generation), and
+    /// changes in the [journal](Capacity::journal), of which only the number is kept: its readers look at all nodes anew.
+    pub(crate) fn resume(&mut self, nodes: &[(NodeId, NodeCondition)], counts: [u64; 2], jobs: &IdTable<Job>) {
+        for &(node, state) in nodes {
+            self.set_state(node, state);
+        }
+        for (_, job) in jobs.iter() {
+            let milli = job.spec.demand.milli;
+            if matches!(job.phase, Phase::Assigned | Phase::Starting | Phase::Running) {
+                self.take(&job.allocation, milli);
+            }
+            self.take(&job.next, milli);
+            if matches!(job.phase, Phase::Starting | Phase::Running | Phase::Stopping) {
+                self.hold(&job.allocation, milli);
+            }
+        }
+        self.generation = counts[0];
+        self.journal = Journal::after(self.nodes.len(), counts[1]);
+    }
+
     /// Moves `allocation` out of (`taken`) or back into what is free. Inlined, so that each use knows its views.
     #[inline(always)]
     fn change(&mut self, allocation: &Allocation, milli: u16, taken: bool, views: Views) {
@@ -445,6 +484,14 @@ impl Capacity {
             && self.held == fresh.held;
         if same { Ok(()) } else { Err("free totals are stale".into()) }
     }
+}
+
+/// For each level of domains the domain of each node; nothing where gangs keep to none, and no number for levels that are too
+/// small for them.
+fn domain_numbers(fleet: &Fleet) -> Vec<Vec<u32>> {
+    let Some(least) = fleet.domains.iter().position(|domain| domain.gangs) else { return Vec::new() };
+    let levels = fleet.domains.iter().enumerate();
+    levels.map(|(level, domain)| if level < least { Vec::new() } else { fleet.neighbourhoods(domain.nodes) }).collect()
 }
 
 /// The positions of the set bits, ascending.

@@ -2,6 +2,7 @@
 
 use crate::ids::JobId;
 use crate::time::Span;
+use serde::{Deserialize, Serialize};
 
 /// Marks a place whose job is gone.
 const GONE: Span = Span::MAX;
@@ -11,13 +12,29 @@ const GONE: Span = Span::MAX;
 /// A tournament tree over the lengths. Places of jobs that left stay empty until the tree is full and is built anew with
 /// those that are left, so an insertion at the end costs O(log n) amortised. An insertion further ahead (a job that waits again
 /// after a failure) takes its old place, or O(n) if that is gone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(JobId, Span)>", into = "Vec<(JobId, Span)>")]
 pub(super) struct ByLength {
     ids: Vec<JobId>,
     /// Node 1 is the root; the children of node `i` are `2 i` and `2 i + 1`; the last `leaves` nodes are the jobs'.
     tree: Vec<Span>,
     leaves: usize,
     len: usize,
+}
+
+/// Saved as its jobs.
+impl From<ByLength> for Vec<(JobId, Span)> {
+    fn from(set: ByLength) -> Vec<(JobId, Span)> {
+        set.jobs()
+    }
+}
+
+impl From<Vec<(JobId, Span)>> for ByLength {
+    fn from(jobs: Vec<(JobId, Span)>) -> ByLength {
+        let mut set = ByLength { len: jobs.len(), ..ByLength::default() };
+        set.build(&jobs);
+        set
+    }
 }
 
 impl ByLength {

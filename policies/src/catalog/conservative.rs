@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::queue::made_pending;
 use crate::time::{Span, Time};
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -38,6 +39,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 ///
 /// A change of schedule costs O(depth x (depth + running jobs)), an arrival O(depth + running jobs). Slurm's limit for the same
 /// work, `bf_max_job_test`, has the same default.
+#[derive(Serialize, Deserialize)]
 pub struct Conservative {
     depth: usize,
     expected: Expected,
@@ -61,7 +63,7 @@ pub struct Conservative {
 }
 
 /// A reservation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Slot {
     start: Time,
     length: Span,
@@ -245,6 +247,8 @@ impl Conservative {
 }
 
 impl Policy for Conservative {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         self.learn_fleet(view);
         let (old, new) = self.expected.observe(view, event);
@@ -262,6 +266,7 @@ impl Policy for Conservative {
         }
         if let Event::Withdrawn { job } = *event {
             self.waiting.remove(&job);
+            self.homeless.retain(|other| *other != job);
             if self.reserved.contains_key(&job) {
                 self.forget(job);
                 self.freed = true;

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::queue::made_pending;
 use crate::time::{Span, Time};
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -27,7 +28,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 }
 
 /// Which of the jobs that may overtake does so first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackfillOrder {
     /// The earliest arrival.
     Fifo,
@@ -59,6 +60,7 @@ impl FromStr for BackfillOrder {
 ///   head. A head that could not run even if everything ended gets no reservation.
 ///
 /// A decision costs O(classes log queue) and a walk over the running jobs up to the shadow time.
+#[derive(Serialize, Deserialize)]
 pub struct Easy {
     order: BackfillOrder,
     expected: Expected,
@@ -67,7 +69,7 @@ pub struct Easy {
     fragmented: Option<JobId>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Class {
     jobs: ByLength,
     /// When this is the capacity's generation, none of them fits.
@@ -249,6 +251,8 @@ fn use_spare(view: &View, job: JobId, length: Span, reservation: &mut Option<Res
 }
 
 impl Policy for Easy {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         self.expected.observe(view, event);
         if let Some(id) = made_pending(view, event) {

@@ -6,6 +6,7 @@ use crate::job::{Job, Phase};
 use crate::spec::{Parameter, Spec, SpecError};
 use crate::time::{Span, Time};
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shared by the policies that need a length for every job.
@@ -23,7 +24,7 @@ pub(super) fn assumed(spec: &Spec) -> Result<Span, SpecError> {
 const GRACE: Span = Span::from_secs(60);
 
 /// Accelerators of one type that a job holds until an expected instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Occupancy {
     pub end: Time,
     pub kind: TypeId,
@@ -35,7 +36,7 @@ pub(super) struct Occupancy {
 /// A job is expected to run for what its estimate leaves. When it is still there then, it is given as long again as it has
 /// run, at least a minute: a correction that is needed only logarithmically often (cf. Tsafrir, Etsion & Feitelson, TPDS '07,
 /// section 4.2). An expected end is therefore always in the future.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Expected {
     assume: Span,
     ends: BTreeSet<(Time, JobId)>,

@@ -9,6 +9,7 @@ use crate::job::Phase;
 use crate::plan::Plan;
 use crate::queue::made_pending;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "fair-share",
@@ -36,7 +37,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 }
 
 /// Who may hold how much.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rules {
     /// Shares are relative to these.
     pub weights: PerTenant,
@@ -60,6 +61,7 @@ pub struct Rules {
 /// each only as long as it exceeds its quota, and nobody if that would not make room.
 ///
 /// A decision costs O(classes) when something was freed, whatever the number of tenants and jobs.
+#[derive(Serialize, Deserialize)]
 pub struct FairShare {
     rules: Rules,
     lanes: Lanes,
@@ -117,6 +119,8 @@ impl FairShare {
 }
 
 impl Policy for FairShare {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         let Some(job) = event.job() else { return };
         if !matches!(event, Event::Started { .. }) {

@@ -6,6 +6,7 @@ use crate::ids::JobId;
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "fifo",
@@ -18,13 +19,13 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 }
 
 /// First come, first served; nobody overtakes the head of the queue.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct FifoStrict {
     blocked: Option<Blocked>,
 }
 
 /// A head of the queue that did not fit.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Blocked {
     head: JobId,
     /// Nothing was freed since.
@@ -32,6 +33,8 @@ struct Blocked {
 }
 
 impl Policy for FifoStrict {
+    crate::saved_by_serde!();
+
     fn decide(&mut self, plan: &mut Plan<'_>) {
         while let Some(head) = plan.first_pending() {
             let blocked = Some(Blocked { head, generation: plan.capacity().generation() });
@@ -51,12 +54,14 @@ impl Policy for FifoStrict {
 }
 
 /// In order of arrival, whatever fits.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct FifoSkip {
     queue: ClassQueue<()>,
 }
 
 impl Policy for FifoSkip {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         self.queue.observe(view, event, |_| ());
     }

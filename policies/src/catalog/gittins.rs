@@ -3,6 +3,7 @@
 use super::{Entry, Parameter, Policy, Spec, SpecError};
 use crate::attained::{Attained, Index, Stand, Style, Unit};
 use crate::time::Span;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::str::FromStr;
 
@@ -65,7 +66,7 @@ impl FromStr for Services {
 /// the service that it is expected to take of these d. It is computed where bins begin, with d up to where bins begin, and a
 /// job has the index of its bin. Bins of which nothing is known come last, lower ones first: without any knowledge the policy
 /// is discretised least attained service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Table {
     /// Upper bounds, in microseconds or accelerator-microseconds.
     bounds: Vec<u64>,

@@ -4,6 +4,7 @@ use super::tiresias::seconds;
 use super::{Entry, Parameter, Policy, Spec, SpecError};
 use crate::attained::{Attained, Index, Stand, Style, Unit};
 use crate::time::Span;
+use serde::{Deserialize, Serialize};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "las",
@@ -39,6 +40,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 /// At every event, in order of rank: what fits beside those ahead of it runs, the rest waits, and is preempted if it ran. Of
 /// jobs of equal rank those that run are ahead. Jobs that compete thus take turns, a quantum or more each: at most one
 /// preemption per quantum and running job, beside those that new jobs cause.
+#[derive(Serialize, Deserialize)]
 struct Continuous {
     unit: Unit,
     quantum: Span,

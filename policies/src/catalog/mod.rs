@@ -3,10 +3,12 @@
 mod bylength;
 mod conservative;
 mod easy;
+mod edf;
 mod expect;
 mod fair_share;
 mod fifo;
 mod gittins;
+mod hierarchy;
 mod las;
 mod priority;
 mod profile;
@@ -43,8 +45,10 @@ pub const POLICIES: &[Entry] = &[
     easy::ENTRY,
     conservative::ENTRY,
     priority::ENTRY,
+    edf::ENTRY,
     fair_share::ENTRY,
     singularity::ENTRY,
+    hierarchy::ENTRY,
     random::ENTRY,
 ];
 
@@ -67,8 +71,10 @@ pub fn by_name(text: &str, seed: u64) -> Result<(Box<dyn Policy>, String), SpecE
         "easy" => easy::make(&spec)?,
         "conservative" => conservative::make(&spec)?,
         "priority" => priority::make(&spec)?,
+        "edf" => edf::make(&spec)?,
         "fair-share" => fair_share::make(&spec)?,
         "singularity" => singularity::make(&spec)?,
+        "hierarchy" => hierarchy::make(&spec, seed)?,
         "random" => Box::new(Random::new(seed)),
         "srtf" | "srsf" => srtf::make(&spec)?,
         "las" => las::make(&spec)?,

@@ -1,10 +1,11 @@
 //! How many accelerators will be free when.
 
 use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
 
 /// A step function of time: what is free from each instant on. Negative where more is planned than there is, which happens
 /// when jobs outlive their estimates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Profile {
     /// Ascending; the last step has no end.
     steps: Vec<(Time, i64)>,

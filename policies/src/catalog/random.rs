@@ -8,6 +8,7 @@ use crate::queue::made_pending;
 use crate::view::View;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "random",
@@ -20,13 +21,14 @@ pub(super) const ENTRY: Entry = Entry {
 /// Whether a job fits depends on its class alone. So it is enough to draw among the classes that may fit, in proportion to
 /// their jobs, then a job of the class: the same distribution as shuffling the whole queue, at O(classes) a draw. The
 /// generator is xoshiro256++; nothing is drawn for classes that are known not to fit, so spare decisions move nothing.
+#[derive(Serialize, Deserialize)]
 pub struct Random {
     rng: Xoshiro256PlusPlus,
     classes: Vec<Class>,
     generation: u64,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Class {
     jobs: Vec<JobId>,
     /// One of them did not fit, and nothing was freed since.
@@ -58,6 +60,8 @@ impl Random {
 }
 
 impl Policy for Random {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         if let Event::Withdrawn { job } = *event
             && let Some(class) = self.classes.get_mut(view.job(job).class.index())

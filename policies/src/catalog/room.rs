@@ -4,6 +4,7 @@ use crate::allocation::Allocation;
 use crate::ids::JobId;
 use crate::job::Demand;
 use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -97,6 +98,8 @@ fn take_back(plan: &mut Plan<'_>, victim: JobId) {
 }
 
 /// The jobs that hold or were promised accelerators, by a key, those of a key by launch, the latest first.
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>"))]
 pub(super) struct Holders<K> {
     by_key: BTreeMap<(K, Reverse<u64>), JobId>,
     key_of: BTreeMap<JobId, (K, Reverse<u64>)>,

@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::queue::{ClassQueue, made_pending};
 use crate::time::Span;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -26,12 +27,14 @@ fn length(job: &Job) -> Span {
 }
 
 /// By estimate, whatever fits: the SJF of the PAI simulator.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct SjfSkip {
     queue: ClassQueue<Span>,
 }
 
 impl Policy for SjfSkip {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         self.queue.observe(view, event, length);
     }
@@ -42,12 +45,14 @@ impl Policy for SjfSkip {
 }
 
 /// By estimate, and nobody overtakes the shortest: the SJF of Lucid.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct SjfStrict {
     queue: BTreeSet<(Span, JobId)>,
 }
 
 impl Policy for SjfStrict {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         if let Some(job) = made_pending(view, event) {
             self.queue.insert((length(view.job(job)), job));

@@ -6,6 +6,7 @@ use crate::ids::JobId;
 use crate::plan::Plan;
 use crate::ranked::{Change, Equals, Places, Ranked, service, tie_at, waiting_since};
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 pub(super) const SRTF: Entry = Entry {
     name: "srtf",
@@ -30,7 +31,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 ///
 /// Jobs of equal rank keep the order in which they stood before: one that waited is ahead of one that caught up with it by
 /// running, and new jobs come last. That is what sorting one list of jobs stably at every event does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShortestRemaining {
     by_service: bool,
     ranked: Ranked,
@@ -80,6 +81,8 @@ fn end(view: &View, job: JobId) -> u64 {
 }
 
 impl Policy for ShortestRemaining {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         let Some(job) = event.job() else {
             self.ranked.follow(view, event);

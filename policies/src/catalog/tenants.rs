@@ -3,11 +3,12 @@
 use super::fair_share::Rules;
 use crate::ids::{ClassId, JobId, TenantId};
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// A number for each tenant, in thousandths: `0:2|1:0.5|*:1`, or `none`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerTenant {
     given: BTreeMap<TenantId, u64>,
     others: Option<u64>,
@@ -59,14 +60,14 @@ type Rank = (bool, u64);
 /// An entry of the order: the head of one tenant's jobs of one class.
 type Head = (Rank, JobId, TenantId, ClassId);
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Tenant {
     used_milli: u64,
     /// Its waiting jobs by class, and where their head stands; `None` if the quota forbids it to run.
     lanes: BTreeMap<ClassId, (BTreeSet<JobId>, Option<Head>)>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Class {
     heads: BTreeSet<Head>,
     /// What of it is in [`Lanes::open`].
@@ -75,7 +76,7 @@ struct Class {
 }
 
 /// Whose jobs of a class are known not to fit.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Blocked {
     #[default]
     Nobody,
@@ -86,6 +87,7 @@ enum Blocked {
 
 /// Waiting jobs in order of their tenants' shares. As jobs of one class fit or do not fit together, whoever's they are, only
 /// the first of each class is a candidate.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Lanes {
     rules: Rules,
     tenants: BTreeMap<TenantId, Tenant>,

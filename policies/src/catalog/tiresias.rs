@@ -3,6 +3,7 @@
 use super::{Entry, Parameter, Policy, Spec, SpecError};
 use crate::attained::{Attained, Index, Stand, Style, Unit};
 use crate::time::Span;
+use serde::{Deserialize, Serialize};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "tiresias",
@@ -78,6 +79,7 @@ pub(super) fn seconds(spec: &Spec, key: &'static str) -> Result<Span, SpecError>
 /// At every event the queues are walked in order: what fits beside those ahead of it runs, the rest waits, and is preempted if
 /// it ran. In a queue running jobs are ahead, in the order in which they came to run there; then those that wait: a preempted
 /// one ahead of all that waited before, one that is new to the queue behind.
+#[derive(Serialize, Deserialize)]
 struct Queues(Vec<u64>);
 
 impl Index for Queues {

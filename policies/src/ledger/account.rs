@@ -7,6 +7,7 @@ use crate::elastic::FULL_SPEED;
 use crate::ids::JobId;
 use crate::tier::{Tier, Tiers};
 use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ pub const STORM_STOPS: u32 = 4;
 
 /// A job whose guarantee was broken in a window, or in several in a row in the same way.
 // In this order, so that the worst are the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Violation {
     /// Work that was missing to the guarantee, in each of the windows, in time at full speed.
     pub missing: Span,
@@ -34,7 +35,7 @@ pub struct Violation {
 }
 
 /// The window in which a job was stopped and moved most often.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storm {
     /// Times.
     pub stops: u32,
@@ -45,7 +46,7 @@ pub struct Storm {
 }
 
 /// How many jobs had which GPU fraction over their lives, in ten-thousandths; exact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fractions {
     counts: Vec<u64>,
     jobs: u64,
@@ -90,7 +91,7 @@ impl Fractions {
 /// What came of one tier.
 ///
 /// Windows are weighted by the time that the job was there for in them, so that what is compared is job-hours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TierAccount {
     /// What was promised.
     pub tier: Tier,
@@ -210,7 +211,7 @@ impl TierAccount {
 }
 
 /// What a ledger comes to at an instant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// By tier, best first.
     pub tiers: Vec<TierAccount>,

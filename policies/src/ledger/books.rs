@@ -132,14 +132,14 @@ pub(super) enum Holds {
     Run,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct NodeBooks {
     held: u64,
     open: bool,
 }
 
 /// Levels and their integrals.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Books {
     pub waiting: Waiting,
     capacity: u64,

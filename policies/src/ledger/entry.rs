@@ -7,9 +7,10 @@ use crate::elastic::FULL_SPEED;
 use crate::event::Reason;
 use crate::job::JobSpec;
 use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
 
 /// Where a job is, as far as the ledger was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// Holds nothing, because of this.
     Waits(Setback),
@@ -19,7 +20,7 @@ pub(super) enum Phase {
     Done,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub submit: Time,
     pub tier: u8,

@@ -39,6 +39,7 @@ use crate::tier::Tiers;
 use crate::time::{Span, Time};
 use books::{Books, Holds};
 use entry::{Ending, Entry, Phase};
+use serde::{Deserialize, Serialize};
 
 /// Keeps the books of a run, fed with the same steps as whoever records it.
 ///
@@ -46,8 +47,9 @@ use entry::{Ending, Entry, Phase};
 /// [`step`](Ledger::step) is called once a step with the events that went into the scheduler and the orders and notes that came
 /// out; or [`handle`](Ledger::handle) for each event and then [`decided`](Ledger::decided). Time never runs backwards. Like the scheduler it never believes that an order was carried out, and events of an older
 /// attempt change nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ledger {
+    #[serde(skip)]
     fleet: Fleet,
     tiers: Tiers,
     jobs: IdTable<Entry>,
@@ -97,6 +99,11 @@ impl Ledger {
                 Order::Preempt { job, .. } => self.stop(*job, notes),
             }
         }
+    }
+
+    /// The same books, of this fleet: it is not saved with them.
+    pub(crate) fn of_fleet(self, fleet: &Fleet) -> Ledger {
+        Ledger { fleet: fleet.clone(), ..self }
     }
 
     fn advance(&mut self, now: Time) {

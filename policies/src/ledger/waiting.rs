@@ -1,9 +1,10 @@
 //! The smallest gangs that wait, by accelerator type: kept by demand, never by walking the queue.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Jobs that accept the same types.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Mask {
     types: u64,
     /// How many jobs wait for which least number of accelerator-thousandths.
@@ -13,7 +14,7 @@ struct Mask {
 /// What waits, in classes of (acceptable types, least accelerator-thousandths).
 ///
 /// O(log classes) a change; when the smallest gang of a set of types changes, O(types x sets of types) more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Waiting {
     masks: Vec<Mask>,
     mask_of: BTreeMap<u64, u32>,

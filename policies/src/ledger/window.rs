@@ -97,7 +97,7 @@ pub(super) struct Closed {
 }
 
 /// The window that is not over yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Open {
     /// Everything before is charged. A window whose end this is has been closed.
     pub cursor: Time,

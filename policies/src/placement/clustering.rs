@@ -9,6 +9,7 @@ use crate::capacity::grant_kind;
 /// The "GPU clustering" of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), with the scores of its published
 /// simulator. Sizes are those of [`grant_kind`]: shares, one, two, up to 4, 8... accelerators on the node. A demand for processors
 /// alone goes to the lowest-numbered node with room.
+#[derive(Clone)]
 pub struct Clustering;
 
 impl Score for Clustering {

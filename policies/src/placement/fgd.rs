@@ -5,6 +5,7 @@ use super::scored::{Candidate, Score};
 use crate::capacity::Capacity;
 use crate::ids::{NodeId, TypeId};
 use crate::job::{Demand, TypeSet, WHOLE_MILLI};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Puts a demand where it adds least to the fragmentation of the node, or takes most away.
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 ///
 /// The workload is that of the jobs submitted so far, taken in anew whenever their number has doubled; or, with a prior, the one
 /// that [`expect`](super::Placement::expect) told, as in the paper's experiments.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Fgd {
     prior: bool,
     coverage: f64,
@@ -29,7 +31,7 @@ pub struct Fgd {
 }
 
 /// Jobs that are the same to fragmentation. The order breaks ties among equally frequent ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Typical {
     cpu_milli: u32,
     milli: u16,
@@ -96,6 +98,8 @@ fn free_cpu(capacity: &Capacity, node: NodeId) -> Option<u32> {
 }
 
 impl Score for Fgd {
+    crate::saved_by_serde!();
+
     fn steps(&self) -> u16 {
         self.steps
     }
@@ -152,7 +156,7 @@ impl Score for Fgd {
 }
 
 /// The expected workload, arranged so that a node's fragmentation is one pass over the distinct accelerator demands.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Workload {
     /// Distinct accelerator demands `(thousandths of each, accelerators)`, ascending.
     shapes: Vec<(u16, u32)>,

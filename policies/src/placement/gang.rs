@@ -3,7 +3,8 @@
 //! A gang takes as many completely free nodes as it fills and one more node for its remainder: the "yarn" rule of Tiresias (Gu
 //! et al., NSDI '19, section 4) and of Philly (Jeon et al., ATC '19, section 3). All nodes are of one type and size. They come
 //! from one cluster where one has enough; a gang that may span a region or the fleet is spread over several clusters only when
-//! none has. [`Scatter`](super::Scatter) splits gangs in any other way.
+//! none has. Where gangs keep to [domains](crate::fleet::Domain), the smallest one that has enough comes first, then the next larger
+//! level. [`Scatter`](super::Scatter) splits gangs in any other way.
 
 use crate::allocation::{Allocation, Grant};
 use crate::capacity::{Capacity, Group};
@@ -53,17 +54,25 @@ pub(super) fn spread(
         (wanted.div_ceil(group.size), rank)
     });
     let in_one = groups.iter().find_map(|group| fill(capacity, demand, &[group], &mut rest));
-    in_one.or_else(|| families(capacity, demand, groups).iter().find_map(|f| fill(capacity, demand, f, &mut rest)))
+    in_one.or_else(|| {
+        let mut wider = wider_levels(capacity, demand.within);
+        wider.find_map(|level| families(capacity, level, &groups).iter().find_map(|f| fill(capacity, demand, f, &mut rest)))
+    })
 }
 
-/// Groups of one type and size in different clusters that are near enough to share a gang, those with most to give first.
-fn families<'a>(capacity: &Capacity, demand: &Demand, groups: Vec<&'a Group>) -> Vec<Vec<&'a Group>> {
+/// The levels, smallest first and up to `within`, at which several groups stand.
+fn wider_levels(capacity: &Capacity, within: Level) -> impl Iterator<Item = Level> {
+    let domains = capacity.fleet().gang_levels();
+    let cluster = capacity.fleet().gang_levels().next().map(|_| Level::Cluster);
+    let whole = (within > Level::Cluster).then_some(within);
+    domains.skip(1).chain(cluster).filter(move |level| *level <= within).chain(whole)
+}
+
+/// Groups of one type and size that stand together at `level`, those with most to give first.
+fn families<'a>(capacity: &Capacity, level: Level, groups: &[&'a Group]) -> Vec<Vec<&'a Group>> {
     let mut families: BTreeMap<(u32, Reverse<u32>, TypeId), Vec<&Group>> = BTreeMap::new();
-    if demand.within < Level::Region {
-        return Vec::new();
-    }
-    for group in groups {
-        let key = (domain_of(capacity, demand.within, group), Reverse(group.size), group.kind);
+    for &group in groups {
+        let key = (capacity.area(level, group), Reverse(group.size), group.kind);
         families.entry(key).or_default().push(group);
     }
     let mut families: Vec<_> = families.into_values().filter(|family| family.len() > 1).collect();
@@ -71,15 +80,6 @@ fn families<'a>(capacity: &Capacity, demand: &Demand, groups: Vec<&'a Group>) ->
         family.sort_by_key(|group| Reverse(completely_free(group).len()));
     }
     families
-}
-
-/// A number for the part of the fleet in which a gang of that level that touches `group` must stay.
-pub(super) fn domain_of(capacity: &Capacity, within: Level, group: &Group) -> u32 {
-    match within {
-        Level::Node | Level::Cluster => u32::from(group.cluster.0),
-        Level::Region => u32::from(capacity.fleet().region_of(group.cluster).0),
-        Level::Fleet => 0,
-    }
 }
 
 fn completely_free(group: &Group) -> &IdSet {

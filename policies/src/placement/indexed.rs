@@ -7,10 +7,11 @@ use crate::capacity::{Capacity, Group};
 use crate::ids::NodeId;
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
 /// Which of the nodes with room is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeOrder {
     /// The lowest-numbered: first fit.
     Lowest,
@@ -27,9 +28,12 @@ pub enum NodeOrder {
 ///
 /// A demand for nothing but accelerators costs one look into an index a group. One that also asks for processors or memory
 /// may have to pass over nodes whose accelerators are free but whose processors are not.
+#[derive(Serialize, Deserialize)]
 pub struct Indexed(pub NodeOrder);
 
 impl Placement for Indexed {
+    crate::saved_by_serde!();
+
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
         // A pool needs no comparison.
         match capacity.groups() {
@@ -38,6 +42,10 @@ impl Placement for Indexed {
             }
             _ => self.on_nodes(capacity, demand),
         }
+    }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Indexed(self.0))
     }
 }
 

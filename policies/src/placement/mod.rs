@@ -28,9 +28,8 @@ pub use scored::{Candidate, Largest, Score, Scored};
 
 use crate::allocation::Allocation;
 use crate::capacity::Capacity;
-use crate::fleet::Fleet;
-use crate::ids::NodeId;
-use crate::job::{Demand, Level};
+use crate::job::Demand;
+use crate::snapshot::{self, StateError};
 use crate::spec::{Entry, Parameter, Spec, SpecError};
 
 /// Finds accelerators for a gang.
@@ -53,6 +52,25 @@ pub trait Placement: Send {
     /// A job that asks for `demand` was submitted.
     fn observe(&mut self, demand: &Demand) {
         let _ = demand;
+    }
+
+    /// Another one that knows what this one knows, for another capacity: policies that split a fleet use one for each part.
+    fn fork(&self) -> Box<dyn Placement>;
+
+    /// Everything that places to come depend on, but for what follows from the capacity; as [`Policy::save`](crate::Policy::save).
+    ///
+    /// # Errors
+    /// [`StateError::Unsupported`]: the placement does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// Becomes what [`save`](Placement::save) was called on.
+    ///
+    /// # Errors
+    /// The placement does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
     }
 }
 
@@ -169,15 +187,4 @@ fn weights(spec: &Spec) -> Result<[f64; 3], SpecError> {
         return spec.get_where("accelerators", "a number above 0, or another weight above 0", |_: &f64| false).map(|_| weights);
     }
     Ok(weights.map(|weight| weight / sum))
-}
-
-/// Whether two nodes may hold parts of a gang that must stay within `level`.
-pub fn near_enough(fleet: &Fleet, level: Level, a: NodeId, b: NodeId) -> bool {
-    let (first, second) = (fleet.node(a).cluster, fleet.node(b).cluster);
-    match level {
-        Level::Node => a == b,
-        Level::Cluster => first == second,
-        Level::Region => fleet.region_of(first) == fleet.region_of(second),
-        Level::Fleet => true,
-    }
 }

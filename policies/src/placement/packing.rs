@@ -9,6 +9,7 @@ use crate::job::WHOLE_MILLI;
 ///
 /// The "GPU packing" of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), with the scores of its published
 /// simulator. A demand for processors alone goes to the lowest-numbered node with room.
+#[derive(Clone)]
 pub struct Packing;
 
 impl Score for Packing {

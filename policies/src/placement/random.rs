@@ -5,8 +5,10 @@ use crate::idset::IdSet;
 use crate::job::WHOLE_MILLI;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 /// Any node with room, each as likely; a share goes to any of its accelerators with room, each as likely.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {
@@ -17,6 +19,8 @@ impl Random {
 }
 
 impl Score for Random {
+    crate::saved_by_serde!();
+
     fn steps(&self) -> u16 {
         0
     }

@@ -1,6 +1,7 @@
 //! Placements that weigh processors and memory together with accelerators.
 
 use super::scored::{Candidate, Score};
+use serde::{Deserialize, Serialize};
 
 /// Part of the largest node of the fleet that is free on the node and that is asked for, in `[0, 1]`.
 struct Fractions {
@@ -36,6 +37,7 @@ fn to_steps(score: f64, steps: u16) -> u16 {
 ///
 /// The best fit of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), whose published simulator weighs processors
 /// and accelerators by one half each: the default.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct BestFitResources {
     /// Weights of processors, host memory and accelerators; they add up to 1.
     pub weights: [f64; 3],
@@ -44,6 +46,8 @@ pub struct BestFitResources {
 }
 
 impl Score for BestFitResources {
+    crate::saved_by_serde!();
+
     fn steps(&self) -> u16 {
         self.steps
     }
@@ -59,6 +63,7 @@ impl Score for BestFitResources {
 ///
 /// The "DotProd" of Weng et al., "Beware of Fragmentation" (ATC '23, section 6.1), after the alignment score of Tetris
 /// (Grandl et al., SIGCOMM '14, section 3.2) but with the opposite sign, over processors and accelerators.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct DotProduct {
     /// Whether host memory counts too.
     pub memory: bool,
@@ -67,6 +72,8 @@ pub struct DotProduct {
 }
 
 impl Score for DotProduct {
+    crate::saved_by_serde!();
+
     fn steps(&self) -> u16 {
         self.steps
     }

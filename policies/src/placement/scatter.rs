@@ -1,19 +1,20 @@
 //! Gangs over whatever is free.
 
 use super::Placement;
-use super::gang::{accepts, domain_of};
+use super::gang::accepts;
 use super::indexed::{Indexed, NodeOrder};
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
 use crate::ids::{NodeId, TypeId};
 use crate::idset::IdSet;
 use crate::job::{Demand, Level, WHOLE_MILLI};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// Which nodes give their accelerators first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScatterOrder {
     /// Those with the most wholly free, and the last part on the fullest node that holds it: few nodes, small remnants.
     FewestNodes,
@@ -39,9 +40,12 @@ impl FromStr for ScatterOrder {
 /// Splits a gang over any nodes that its [`Level`] allows, taking all that a node has before the next: it fails only when the
 /// level holds too little. Small gangs go to one node where one has room ([`ScatterOrder::FewestFree`] too, if the gang must
 /// stay on a node). All accelerators are of one type. The place with the fewest nodes by count is tried first.
+#[derive(Serialize, Deserialize)]
 pub struct Scatter(pub ScatterOrder);
 
 impl Placement for Scatter {
+    crate::saved_by_serde!();
+
     fn place(&mut self, capacity: &Capacity, demand: &Demand) -> Option<Allocation> {
         let splits = demand.within != Level::Node && demand.accelerators > 1;
         if !splits || self.0 != ScatterOrder::FewestFree {
@@ -55,13 +59,17 @@ impl Placement for Scatter {
         domains.sort_by_cached_key(|domain| nodes_needed(capacity, domain, demand));
         domains.iter().find_map(|domain| self.fill(capacity, domain, demand))
     }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scatter(self.0))
+    }
 }
 
 /// The groups of one type within each part of the fleet that may hold a gang.
 fn domains<'a>(capacity: &'a Capacity, demand: &Demand) -> Vec<Vec<&'a Group>> {
     let mut domains: BTreeMap<(u32, TypeId), Vec<&Group>> = BTreeMap::new();
     for group in capacity.groups().iter().filter(|group| group.size > 0 && accepts(demand, group)) {
-        domains.entry((domain_of(capacity, demand.within, group), group.kind)).or_default().push(group);
+        domains.entry((capacity.area(demand.within, group), group.kind)).or_default().push(group);
     }
     domains.into_values().collect()
 }

@@ -9,6 +9,7 @@ use crate::ids::NodeId;
 use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
 use crate::journal::JournalToken;
+use crate::snapshot::{self, StateError};
 use rustc_hash::FxHashMap;
 
 /// What a score is asked about: `count` of the accelerators of `demand` on `node`, which has room for them.
@@ -52,7 +53,7 @@ impl Largest {
 }
 
 /// How good a node is for a demand. A placement of this kind is a page: implement this and wrap it in [`Scored`].
-pub trait Score: Send {
+pub trait Score: Clone + Send + 'static {
     /// Scores are whole numbers from 0 to this. Coarse scores make many ties, and ties go to the lowest-numbered node;
     /// kube-scheduler's scores end at 100.
     fn steps(&self) -> u16 {
@@ -96,6 +97,22 @@ pub trait Score: Send {
     fn observe(&mut self, demand: &Demand) -> bool {
         let _ = demand;
         false
+    }
+
+    /// See [`Placement::save`].
+    ///
+    /// # Errors
+    /// It does not say how.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        snapshot::save_stateless(self)
+    }
+
+    /// See [`Placement::load`].
+    ///
+    /// # Errors
+    /// It does not say how, or the bytes are no state of it.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        snapshot::load_stateless(self, state)
     }
 }
 
@@ -178,11 +195,24 @@ impl<S: Score> Placement for Scored<S> {
             self.memories.clear();
         }
     }
+
+    fn fork(&self) -> Box<dyn Placement> {
+        Box::new(Scored::new(self.score.clone()))
+    }
+
+    /// Remembered scores follow from the capacity.
+    fn save(&self) -> Result<Vec<u8>, StateError> {
+        self.score.save()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        self.memories.clear();
+        self.score.load(state)
+    }
 }
 
 fn in_group(capacity: &Capacity, group: &Group, node: NodeId) -> bool {
-    let spec = capacity.fleet().node(node);
-    (spec.cluster, spec.kind, spec.accelerators) == (group.cluster, group.kind, group.size)
+    std::ptr::eq(&capacity.groups()[capacity.group_of(node) as usize], group)
 }
 
 /// Everything remembered about one capacity.

@@ -3,7 +3,10 @@
 use super::*;
 use crate::capacity::bits;
 use crate::fleet::Node;
+use crate::fleet::{Domain, Fleet};
+use crate::ids::NodeId;
 use crate::ids::{ClusterId, TypeId};
+use crate::job::Level;
 use crate::job::{TypeSet, WHOLE_MILLI};
 use proptest::prelude::*;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -44,6 +47,12 @@ impl Bench {
                 if counted { (rng.random_range(0..40) * 1000, rng.random_range(0..64) * 1024) } else { (u32::MAX, u32::MAX) };
             fleet.nodes.push(Node { cluster, kind: types[rng.random_range(0..2)], accelerators, cpu_milli, memory_mib });
         }
+        let domain = |nodes, gangs| Domain { name: format!("of-{nodes}"), nodes, gangs };
+        fleet.domains = match rng.random_range(0..4) {
+            0 => vec![domain(2, true), domain(6, true)],
+            1 => vec![domain(2, false), domain(4, true)],
+            _ => Vec::new(),
+        };
         Bench { rng, capacity: Capacity::new(fleet), placed: Vec::new(), leaving: Vec::new() }
     }
 
@@ -51,10 +60,12 @@ impl Bench {
         let rng = &mut self.rng;
         let plain = rng.random_bool(0.5);
         let accelerators = *[0, 1, 1, 2, 2, 3, 4, 8, 10, 16, 21, 90].choose(rng).unwrap();
+        let mut levels = vec![Level::Node, Level::Cluster, Level::Region, Level::Fleet];
+        levels.extend(self.capacity.fleet().gang_levels());
         Demand {
             accelerators,
             milli: if rng.random_bool(0.6) { WHOLE_MILLI } else { rng.random_range(1..=9) * 100 },
-            within: *[Level::Node, Level::Cluster, Level::Region, Level::Fleet].choose(rng).unwrap(),
+            within: *levels.choose(rng).unwrap(),
             types: if rng.random_bool(0.7) { TypeSet::ANY } else { TypeSet::only(TypeId(rng.random_range(0..2))) },
             cpu_milli: if plain { 0 } else { rng.random_range(0..20_000) },
             memory_mib: if plain { 0 } else { rng.random_range(0..32_000) },
@@ -110,7 +121,7 @@ fn assert_valid(capacity: &Capacity, demand: &Demand, allocation: &Allocation) {
     for (i, grant) in allocation.iter().enumerate() {
         let node = fleet.node(grant.node);
         assert!(demand.accelerators == 0 || demand.types.contains(node.kind) && node.kind == fleet.node(first).kind);
-        assert!(near_enough(fleet, demand.within, first, grant.node));
+        assert!(capacity.near_enough(demand.within, first, grant.node));
         assert!(allocation[..i].iter().all(|other| other.node != grant.node));
         assert!(node.is_fungible() || grant.devices.count_ones() == grant.count);
         assert!(grant.cpu_milli <= capacity.node_free_cpu_milli(grant.node));
@@ -170,7 +181,7 @@ fn fits_as_gang(capacity: &Capacity, demand: &Demand) -> bool {
         let kin = || {
             nodes(capacity).filter(|&node| {
                 let spec = fleet.node(node);
-                (spec.kind, spec.accelerators) == (kind, size) && near_enough(fleet, demand.within, lead, node)
+                (spec.kind, spec.accelerators) == (kind, size) && capacity.near_enough(demand.within, lead, node)
             })
         };
         let free = |node: &NodeId| fleet.node(*node).is_fungible() || capacity.whole_free(*node).count_ones() == size;
@@ -225,7 +236,7 @@ fn inspect_scatter(order: ScatterOrder) -> impl Fn(&Capacity, &Demand, Option<&A
         let fleet = capacity.fleet();
         let parts = nodes(capacity).map(|lead| {
             let kin = nodes(capacity).filter(|&node| {
-                fleet.node(node).kind == fleet.node(lead).kind && near_enough(fleet, demand.within, lead, node)
+                fleet.node(node).kind == fleet.node(lead).kind && capacity.near_enough(demand.within, lead, node)
             });
             let mut rooms: Vec<u32> = kin.map(|node| room(capacity, demand, node)).collect();
             rooms.sort_unstable_by(|a, b| b.cmp(a));

@@ -33,6 +33,7 @@ use crate::idtable::IdTable;
 use crate::job::{Phase, WHOLE_MILLI};
 use crate::time::Time;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What decides between jobs of equal rank; smaller first.
@@ -49,7 +50,7 @@ pub(crate) struct Rank {
 }
 
 /// Where jobs that wait stand among selected ones of equal primary rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Equals {
     /// By their ties alone.
     ByTie,
@@ -83,7 +84,7 @@ pub(crate) fn service(span: u64, milli: u64) -> u64 {
 }
 
 /// A selected job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Slot {
     anchor: u64,
     tie: Tie,
@@ -92,7 +93,7 @@ struct Slot {
 }
 
 /// Selected jobs whose ranks change at one rate, so that their order does not.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Lane {
     /// 0: the anchor is the rank. Else the anchor is an instant in microseconds, and the rank is the time until then times this
     /// many thousandths.
@@ -119,7 +120,7 @@ impl Lane {
 }
 
 /// Waiting jobs that ask for the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Class {
     jobs: BTreeSet<(u64, Tie, JobId)>,
     milli: u64,
@@ -147,7 +148,7 @@ pub(crate) enum Change {
 }
 
 /// Where a job stands here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Standing {
     /// Neither waits nor is selected: it was told to stop, or is about to be entered.
     Out,
@@ -163,7 +164,7 @@ enum Standing {
 }
 
 /// Live jobs in order of rank, apart by whether they are selected to run. See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ranked {
     equals: Equals,
     standing: IdTable<Standing>,
@@ -177,6 +178,7 @@ pub(crate) struct Ranked {
     blocked: BTreeSet<(u64, ClassId)>,
     /// Classes whose first is due for a look.
     due: Vec<ClassId>,
+    #[serde(skip)]
     buffers: walk::Buffers,
 }
 

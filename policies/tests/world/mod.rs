@@ -4,8 +4,8 @@ pub mod scenario;
 pub mod timeline;
 
 use policies::elastic::{time_for, work_in};
-use policies::{Allocation, Attempt, Event, Fleet, JobId, JobSpec, Note, Order, Scheduler, Span, Time};
-use std::collections::BTreeMap;
+use policies::{Allocation, Attempt, Event, Fleet, JobId, JobSpec, NodeId, NodeState, Note, Order, Scheduler, Span, Time};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What can take time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ enum Message {
     Report(Event),
     Submit(JobId),
     Withdraw(JobId),
+    Node(NodeId, NodeState),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,8 @@ pub struct World<N> {
     counter: u64,
     /// Thousandths occupied, by node, then by accelerator (one entry on fungible nodes).
     occupied: Vec<Vec<u64>>,
+    /// Nodes on which nothing runs.
+    down: BTreeSet<NodeId>,
 }
 
 impl<N: Nature> World<N> {
@@ -120,7 +123,16 @@ impl<N: Nature> World<N> {
             allocation: Allocation::new(),
         };
         let jobs = arrivals.iter().map(truth).collect();
-        let mut world = World { scheduler, nature, fleet, jobs, messages: BTreeMap::new(), counter: 1 << 32, occupied };
+        let mut world = World {
+            scheduler,
+            nature,
+            fleet,
+            jobs,
+            messages: BTreeMap::new(),
+            counter: 1 << 32,
+            occupied,
+            down: BTreeSet::new(),
+        };
         for (id, arrival) in arrivals.iter().enumerate() {
             // Arrivals come after everything else at their instant.
             world.messages.insert((arrival.submit, 1 << 48 | id as u64), Message::Submit(JobId(id as u32)));
@@ -130,6 +142,14 @@ impl<N: Nature> World<N> {
             }
         }
         world
+    }
+
+    /// The same world, in which nodes break, are to be emptied, and come back. At the end all are up.
+    pub fn with_changes(mut self, changes: &[(Time, NodeId, NodeState)]) -> World<N> {
+        for (number, &(at, node, state)) in changes.iter().enumerate() {
+            self.messages.insert((at, 1 << 50 | number as u64), Message::Node(node, state));
+        }
+        self
     }
 
     /// Whether every job finished or failed for good.
@@ -157,6 +177,10 @@ impl<N: Nature> World<N> {
                 Message::Happens(job, attempt, what) => self.happen(now, job, attempt, what),
                 Message::Report(event) => events.push(event),
                 Message::Withdraw(job) => events.extend(self.withdraw(job)),
+                Message::Node(node, state) => {
+                    events.push(Event::Node { node, state });
+                    events.extend(self.change(node, state));
+                }
                 Message::Submit(job) => events.push(Event::Submit { job, spec: self.jobs[job.index()].arrival.spec }),
             }
         }
@@ -186,6 +210,32 @@ impl<N: Nature> World<N> {
         Some(Event::Withdrawn { job })
     }
 
+    /// A node breaks, or comes back. What was on it is lost, and everybody hears of it at once.
+    fn change(&mut self, node: NodeId, state: NodeState) -> Vec<Event> {
+        if state != NodeState::Down {
+            self.down.remove(&node);
+            return Vec::new();
+        }
+        self.down.insert(node);
+        let hit = |job: &JobId| {
+            let truth = &self.jobs[job.index()];
+            let there = matches!(truth.state, State::Starting(_) | State::Running(..));
+            there && truth.allocation.iter().any(|grant| grant.node == node)
+        };
+        let hit: Vec<JobId> = (0..self.jobs.len() as u32).map(JobId).filter(hit).collect();
+        hit.into_iter().map(|job| self.lose(job)).collect()
+    }
+
+    /// The attempt is gone with its node.
+    fn lose(&mut self, job: JobId) -> Event {
+        let truth = &mut self.jobs[job.index()];
+        let (State::Starting(attempt) | State::Running(attempt, _)) = truth.state else { unreachable!("it holds a node") };
+        truth.state = State::Out;
+        let progress = truth.done;
+        self.occupy(job, false);
+        Event::Failed { job, attempt, progress, lost: true }
+    }
+
     fn send(&mut self, at: Time, message: Message) {
         self.messages.insert((at, self.counter), message);
         self.counter += 1;
@@ -203,7 +253,13 @@ impl<N: Nature> World<N> {
                 assert_eq!(truth.state, State::Out, "job {} was started twice", job.0);
                 truth.state = State::Starting(*attempt);
                 truth.allocation = allocation.clone();
+                let gone = allocation.iter().any(|grant| self.down.contains(&grant.node));
                 self.occupy(*job, true);
+                if gone {
+                    // It was promised a place that broke before others had left it.
+                    let event = self.lose(*job);
+                    return self.report(now, event);
+                }
                 let delay = self.nature.delay(Delay::Start);
                 self.send(now + delay, Message::Happens(*job, *attempt, Physics::Begin));
             }

@@ -2,7 +2,8 @@
 
 use crate::world::{Arrival, Delay, Nature, World};
 use policies::{
-    Capacity, Demand, Elastic, Fleet, JobSpec, Level, Node, Placement, Scheduler, Span, TenantId, Time, TypeId, TypeSet,
+    Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, NodeId, NodeState, Placement, Scheduler, Span, TenantId,
+    Tiers, Time, TypeId, TypeSet,
 };
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -17,7 +18,14 @@ pub struct Scenario {
     pub seed: u64,
 }
 
-pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions"];
+/// Where the seeds of a swarm begin: `ORRERY_SEED`, or 0. In CI it is made from the commit's hash, so that each commit is tried in
+/// worlds of its own.
+#[allow(clippy::disallowed_methods, reason = "tests read the environment")]
+pub fn first_seed() -> u64 {
+    std::env::var("ORRERY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
+pub const FLEETS: &[&str] = &["pool", "node", "nodes", "regions", "islands"];
 
 /// One of [`FLEETS`].
 pub fn fleet(name: &str) -> Fleet {
@@ -26,6 +34,7 @@ pub fn fleet(name: &str) -> Fleet {
         "node" => Fleet::pool(12),
         "nodes" => Fleet::uniform(4, 8),
         "regions" => regions(),
+        "islands" => islands(),
         _ => panic!("unknown fleet {name}"),
     }
 }
@@ -45,18 +54,60 @@ fn regions() -> Fleet {
     fleet
 }
 
+/// Islands of two nodes in racks of four; gangs keep to both.
+fn islands() -> Fleet {
+    let domain = |name: &str, nodes| Domain { name: name.into(), nodes, gangs: true };
+    Fleet { domains: vec![domain("island", 2), domain("rack", 4)], ..Fleet::uniform(10, 4) }
+}
+
 impl Scenario {
     /// The world of this scenario; `wrap` may put something around the policy.
     pub fn world(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> World<Weather> {
+        self.world_of(self.scheduler(wrap))
+    }
+
+    /// The same with other tiers.
+    pub fn world_with(&self, tiers: &Tiers) -> World<Weather> {
+        self.world_of(self.scheduler(|policy| policy).with_tiers(tiers))
+    }
+
+    fn world_of(&self, scheduler: Scheduler) -> World<Weather> {
         let fleet = fleet(self.fleet);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let weather = Weather::new(&mut rng);
-        let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
-        let place = || placement::by_name(self.placement, self.seed).unwrap_or_else(|e| panic!("{e}"));
-        let empty = Capacity::new(fleet.clone());
-        let arrivals = arrivals(&mut rng, &weather, &empty, &mut *place());
-        World::new(Scheduler::new(fleet, wrap(policy), place()), &arrivals, weather)
+        let empty = Capacity::new(fleet);
+        let arrivals = arrivals(&mut rng, &weather, &empty, &mut *self.place());
+        let changes = changes(self.seed, empty.fleet(), &arrivals);
+        World::new(scheduler, &arrivals, weather).with_changes(&changes)
     }
+
+    fn place(&self) -> Box<dyn Placement> {
+        placement::by_name(self.placement, self.seed).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Its scheduler, that has seen nothing.
+    pub fn scheduler(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> Scheduler {
+        let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
+        Scheduler::new(fleet(self.fleet), wrap(policy), self.place()).with_tiers(&Tiers::default())
+    }
+}
+
+/// In some scenarios nodes break or are drained while jobs arrive, and come back; reports that came late from a node that has
+/// broken since are of no use to anybody.
+fn changes(seed: u64, fleet: &Fleet, arrivals: &[Arrival]) -> Vec<(Time, NodeId, NodeState)> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6e6f_6465);
+    let last = arrivals.last().map_or(0, |arrival| arrival.submit.0);
+    let count = if rng.random_bool(0.5) { 0 } else { rng.random_range(1..12) };
+    let mut changes = Vec::new();
+    for _ in 0..count {
+        let node = NodeId(rng.random_range(0..fleet.nodes.len()) as u32);
+        let from = rng.random_range(0..=last);
+        let away = rng.random_range(1..=100_000_000);
+        let how = if rng.random_bool(0.6) { NodeState::Down } else { NodeState::Draining };
+        changes.extend([(Time(from), node, how), (Time(from + away), node, NodeState::Up)]);
+    }
+    changes.sort_by_key(|change| change.0);
+    changes
 }
 
 /// Random delays and crashes.
@@ -123,6 +174,7 @@ fn arrivals(rng: &mut Xoshiro256PlusPlus, weather: &Weather, empty: &Capacity, p
                 attempts_max: rng.random_range(1..4),
                 estimate: estimate(rng, work),
                 elastic: elastic(rng, &demand),
+                deadline_s: if whims.random_bool(0.5) { whims.random_range(1..300) } else { 0 },
             };
             let gives_up = impatient && whims.random_bool(0.3);
             let patience = gives_up.then(|| weather.span(&mut whims, 150.0).max(Span(1)));
@@ -137,6 +189,12 @@ fn elastic(rng: &mut Xoshiro256PlusPlus, demand: &Demand) -> Elastic {
     }
     let shard = if demand.accelerators.is_multiple_of(2) { rng.random_range(1..3) } else { 1 };
     Elastic { shard, ..Elastic::linear(rng.random_range(1..=demand.accelerators), rng.random_range(0..3000)) }
+}
+
+fn level(rng: &mut Xoshiro256PlusPlus, fleet: &Fleet) -> Level {
+    let level = [Level::Node, Level::Cluster, Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..5)];
+    let domains: Vec<Level> = fleet.gang_levels().collect();
+    if domains.is_empty() || rng.random_bool(0.5) { level } else { domains[rng.random_range(0..domains.len())] }
 }
 
 /// Right, too long, too short, nothing, or unknown.
@@ -162,7 +220,7 @@ fn demand(rng: &mut Xoshiro256PlusPlus, fleet: &Fleet) -> Demand {
     Demand {
         accelerators,
         milli: if accelerators < 3 && rng.random_bool(0.3) { rng.random_range(1..=10) * 100 } else { WHOLE_MILLI },
-        within: [Level::Node, Level::Cluster, Level::Cluster, Level::Region, Level::Fleet][rng.random_range(0..5)],
+        within: level(rng, fleet),
         types: if rng.random_bool(0.3) {
             TypeSet::only(TypeId(rng.random_range(0..fleet.types.len()) as u8))
         } else {

@@ -297,10 +297,14 @@ impl Teller {
             gang: spec.demand.accelerators,
             milli: spec.demand.milli,
             within: match spec.demand.within {
-                Level::Node => "node",
-                Level::Cluster => "cluster",
-                Level::Region => "region",
-                Level::Fleet => "fleet",
+                Level::Node => "node".into(),
+                Level::Domain(number) => {
+                    let domain = self.book.header.fleet.domains.get(usize::from(number));
+                    domain.map_or_else(|| "domain".into(), |domain| domain.name.clone())
+                }
+                Level::Cluster => "cluster".into(),
+                Level::Region => "region".into(),
+                Level::Fleet => "fleet".into(),
             },
             types,
             priority: spec.priority,

@@ -221,7 +221,7 @@ pub struct Explanation {
     /// Share of each in thousandths.
     pub milli: u16,
     /// The smallest part of the fleet that must hold it all.
-    pub within: &'static str,
+    pub within: String,
     /// Names of acceptable types; empty if any will do.
     pub types: Vec<String>,
     /// Larger is more important.

@@ -74,7 +74,7 @@ impl Default for JobState {
 }
 
 /// Where a job runs, as far as its costs depend on it. Made by [`JobState::placed`], which checks that the size is legal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     accelerators: u32,
     nodes: u32,

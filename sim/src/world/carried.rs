@@ -2,9 +2,10 @@
 
 use crate::mechanism::{Image, Leg, Placement, TransferId};
 use policies::{Allocation, ClusterId, NodeId, RegionId, Span, Time};
+use serde::{Deserialize, Serialize};
 
 /// Where an attempt is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seat {
     pub place: Placement,
     /// Of its first node: gangs over several clusters load the links of one.
@@ -14,7 +15,7 @@ pub(super) struct Seat {
 }
 
 /// How far a leg has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Work on the job's own nodes.
     Local,
@@ -41,7 +42,7 @@ impl Stage {
 }
 
 /// What comes after an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum After {
     Nothing,
     /// The attempt is stopped: it held its accelerators until now.
@@ -51,7 +52,7 @@ pub(super) enum After {
 }
 
 /// A checkpoint on its way to the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Upload {
     /// Distinguishes it from other uploads of the job.
     pub serial: u32,
@@ -65,7 +66,7 @@ pub(super) struct Upload {
 }
 
 /// A checkpoint on its way to the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Fetch {
     /// It is not yet in the store.
     Awaited,
@@ -74,7 +75,7 @@ pub(super) enum Fetch {
 }
 
 /// A job, as far as its switches depend on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Carried {
     /// Number of its profile.
     pub profile: u16,

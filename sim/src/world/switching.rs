@@ -26,12 +26,13 @@ use policies::elastic::time_for;
 use policies::{
     Allocation, Attempt, ClusterId, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, Order, Span, Time,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use traces::faults::{Cut, Disturbance, Trouble};
 use traces::scenario::{NetworkSpec, StateRule};
 
 /// What a mechanism did in a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switched {
     /// Starts without a checkpoint.
     pub starts: u64,
@@ -57,14 +58,19 @@ pub struct Switched {
 }
 
 /// The mechanism of a world, and what its jobs carry.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Switching {
+    #[serde(skip)]
     mechanism: Option<Mechanism>,
     pub(super) network: Network,
     always_fetch: bool,
     /// Cluster of each node, and whether its accelerators are only counted.
+    #[serde(skip)]
     nodes: Vec<(ClusterId, bool)>,
+    #[serde(skip)]
     profiles: Vec<JobState>,
     /// Number of each job's profile, by id.
+    #[serde(skip)]
     chosen: Vec<u16>,
     pub(super) jobs: IdTable<Carried>,
     uploading: BTreeSet<JobId>,
@@ -105,6 +111,13 @@ impl Switching {
             troubles: Troubles::default(),
             switched: Switched::default(),
         }
+    }
+
+    /// The same, with what is given and not saved from a fresh one.
+    pub fn of(mut self, fresh: Switching) -> Switching {
+        let Switching { mechanism, nodes, profiles, chosen, troubles, .. } = fresh;
+        self.troubles.all = troubles.all;
+        Switching { mechanism, nodes, profiles, chosen, ..self }
     }
 
     fn state(&self, job: &Carried) -> JobState {

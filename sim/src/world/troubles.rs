@@ -5,13 +5,15 @@
 //! not in truth.
 
 use policies::{ClusterId, Event, FULL_SPEED, NodeId, Order, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use traces::faults::Disturbance;
 
 /// Troubles of a world.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Troubles {
     /// By time; those before `next` have begun or ended.
+    #[serde(skip)]
     pub all: Vec<Disturbance>,
     next: usize,
     /// Speeds of nodes that are slow, one for each trouble that makes them so.

@@ -97,7 +97,7 @@ pub fn write_trace_parquet(trace: &Trace, path: &Path) -> Result<(), FramesError
         column("duration_us", jobs, |job| job.duration.0),
         column("accelerators", jobs, |job| job.demand.accelerators),
         column("milli", jobs, |job| u32::from(job.demand.milli)),
-        column("within", jobs, |job| WITHIN[job.demand.within as usize]),
+        column("within", jobs, |job| within(job.demand.within)),
         column("types", jobs, |job| job.demand.types.0),
         column("cpu_milli", jobs, |job| job.demand.cpu_milli),
         column("memory_mib", jobs, |job| job.demand.memory_mib),
@@ -125,12 +125,17 @@ pub fn write_trace_parquet(trace: &Trace, path: &Path) -> Result<(), FramesError
     write_frame(path, &mut frame, Some((KEY.into(), notes)))
 }
 
-/// In the order of [`Level`].
+/// In the order of [`LEVELS`].
 const WITHIN: [&str; 4] = ["node", "cluster", "region", "fleet"];
 const LEVELS: [Level; 4] = [Level::Node, Level::Cluster, Level::Region, Level::Fleet];
 /// In the order of [`Outcome`].
 const OUTCOMES: [&str; 4] = ["completed", "failed", "cancelled", "unknown"];
 const ENDS: [Outcome; 4] = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Unknown];
+
+/// No trace knows the domains of a fleet; those of a job that must keep to one are in some cluster.
+fn within(level: Level) -> &'static str {
+    WITHIN[LEVELS.iter().position(|other| *other == level).unwrap_or(1)]
+}
 
 /// Reads what [`write_trace_parquet`] wrote.
 ///

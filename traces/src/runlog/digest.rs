@@ -1,7 +1,7 @@
 //! A digest of everything that went into and came out of a scheduler.
 
 use super::StepView;
-use policies::{Event, JobSpec, Order};
+use policies::{Event, JobSpec, Level, Order};
 
 /// Any numbers with about as many ones as zeros: the first digits of pi.
 const SEEDS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
@@ -71,12 +71,13 @@ impl LogDigest {
         let (demand, elastic) = (&spec.demand, &spec.elastic);
         let estimated = u64::from(spec.estimate.is_some()) << 40;
         let rigid = u64::from(elastic.is_rigid()) << 41;
+        let hurried = u64::from(spec.deadline_s > 0) << 42;
         self.pair(
-            head | estimated | rigid | u64::from(spec.attempts_max) << 48,
+            head | estimated | rigid | hurried | u64::from(spec.attempts_max) << 48,
             u64::from(demand.accelerators) << 32
                 | u64::from(demand.milli) << 16
                 | u64::from(spec.tier) << 8
-                | demand.within as u64,
+                | level(demand.within),
         );
         self.pair(demand.types.0, u64::from(demand.cpu_milli) << 32 | u64::from(demand.memory_mib));
         self.pair(
@@ -86,6 +87,9 @@ impl LogDigest {
         if !elastic.is_rigid() {
             let speed = elastic.speed.iter().fold(0, |word, &speed| word << 16 | u64::from(speed));
             self.pair(u64::from(elastic.accelerators_min) << 32 | u64::from(elastic.shard), speed);
+        }
+        if spec.deadline_s > 0 {
+            self.pair(u64::from(spec.deadline_s), 0);
         }
     }
 
@@ -112,6 +116,18 @@ impl LogDigest {
     }
 }
 
+/// A number below 256 for each level.
+fn level(level: Level) -> u64 {
+    match level {
+        Level::Node => 0,
+        Level::Cluster => 1,
+        Level::Region => 2,
+        Level::Fleet => 3,
+        // Fleets have few levels of domains.
+        Level::Domain(number) => 4 + u64::from(number.min(251)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +149,7 @@ mod tests {
     #[test]
     fn any_field_of_a_submission_changes_it() {
         let plain = JobSpec::whole(8);
-        let mut specs = vec![plain; 15];
+        let mut specs = vec![plain; 17];
         specs[1].demand.accelerators = 9;
         specs[2].demand.milli = 999;
         specs[3].demand.within = policies::Level::Fleet;
@@ -148,6 +164,8 @@ mod tests {
         specs[12].estimate = Some(Span::MAX);
         specs[13].elastic = Elastic::linear(1, 0);
         specs[14].elastic = Elastic { shard: 2, ..Elastic::linear(1, 0) };
+        specs[15].deadline_s = 1;
+        specs[16].demand.within = Level::Domain(0);
         let mut digests: BTreeSet<_> = specs.iter().map(|&spec| of_event(Event::Submit { job: JobId(0), spec })).collect();
         digests.insert(of_event(Event::Submit { job: JobId(1 << 31), spec: plain }));
         assert_eq!(digests.len(), specs.len() + 1);

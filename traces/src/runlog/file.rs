@@ -4,7 +4,7 @@ use super::{Header, JobMeta, Step, StepView};
 use policies::{Event, Note, Order, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Take, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -58,7 +58,8 @@ enum Record {
 pub struct LogWriter {
     path: PathBuf,
     partial: PathBuf,
-    out: zstd::Encoder<'static, BufWriter<File>>,
+    /// Always there, but for a moment between two frames.
+    out: Option<zstd::Encoder<'static, BufWriter<File>>>,
     buffer: Vec<u8>,
 }
 
@@ -69,13 +70,56 @@ impl LogWriter {
     /// If the file cannot be made.
     pub fn create(path: &Path, header: &Header) -> Result<LogWriter, LogError> {
         let io = |source| LogError::Io { path: path.into(), source };
-        let partial = path.with_extension("partial");
+        let partial = partial_of(path);
         let mut file = BufWriter::with_capacity(1 << 16, File::create(&partial).map_err(io)?);
         file.write_all(MAGIC).map_err(io)?;
-        let out = zstd::Encoder::new(file, ZSTD_LEVEL).map_err(io)?;
+        let out = Some(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(io)?);
         let mut writer = LogWriter { path: path.into(), partial, out, buffer: Vec::new() };
         writer.record(header)?;
         Ok(writer)
+    }
+
+    /// Goes on with a log of which the first `bytes`, a [`mark`](LogWriter::mark), are kept. Where it has its name already, it loses it
+    /// until it is complete again.
+    ///
+    /// # Errors
+    /// If the file is missing or shorter, or cannot be written.
+    pub fn resume(path: &Path, bytes: u64) -> Result<LogWriter, LogError> {
+        let io = |source| LogError::Io { path: path.into(), source };
+        let partial = partial_of(path);
+        if !partial.exists() {
+            std::fs::rename(path, &partial).map_err(io)?;
+        }
+        let open = || -> io::Result<_> {
+            let mut file = File::options().write(true).open(&partial)?;
+            if file.metadata()?.len() < bytes {
+                return Err(io::Error::other(format!("expected {bytes} bytes at least: the log was cut off")));
+            }
+            file.set_len(bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            zstd::Encoder::new(BufWriter::with_capacity(1 << 16, file), ZSTD_LEVEL)
+        };
+        let out = Some(open().map_err(io)?);
+        Ok(LogWriter { path: path.into(), partial, out, buffer: Vec::new() })
+    }
+
+    /// Puts all that was written where a crash of the machine cannot take it, and returns how many bytes that is: from there
+    /// [`resume`](LogWriter::resume) can go on. What follows is a zstd frame of its own, which readers do not notice.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn mark(&mut self) -> Result<u64, LogError> {
+        let Some(out) = self.out.take() else { return Err(self.error(lost())) };
+        let next = || -> io::Result<_> {
+            let mut file = out.finish()?;
+            file.flush()?;
+            file.get_ref().sync_data()?;
+            let bytes = file.stream_position()?;
+            Ok((bytes, zstd::Encoder::new(file, ZSTD_LEVEL)?))
+        };
+        let (bytes, out) = next().map_err(|source| self.error(source))?;
+        self.out = Some(out);
+        Ok(bytes)
     }
 
     fn record(&mut self, record: &impl Serialize) -> Result<(), LogError> {
@@ -83,7 +127,8 @@ impl LogWriter {
         let buffer = std::mem::take(&mut self.buffer);
         self.buffer = postcard::to_extend(record, buffer).map_err(|e| self.error(io::Error::other(e)))?;
         let length = (self.buffer.len() as u32).to_le_bytes();
-        self.out.write_all(&length).and_then(|()| self.out.write_all(&self.buffer)).map_err(|e| self.error(e))
+        let Some(out) = &mut self.out else { return Err(self.error(lost())) };
+        out.write_all(&length).and_then(|()| out.write_all(&self.buffer)).map_err(|e| self.error(e))
     }
 
     fn error(&self, source: io::Error) -> LogError {
@@ -107,17 +152,27 @@ impl LogWriter {
         self.record(&RecordRef::End { digest })?;
         let LogWriter { path, partial, out, .. } = self;
         let close = || -> io::Result<()> {
-            out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            out.ok_or_else(lost)?.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
             std::fs::rename(&partial, &path)
         };
         close().map_err(|source| LogError::Io { path, source })
     }
 }
 
+/// Where a log is while it is not complete.
+fn partial_of(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
+/// A log that could not be written once is not written any more.
+fn lost() -> io::Error {
+    io::Error::other("the log could not be written before")
+}
+
 /// Reads a log step by step.
 pub struct LogReader {
     path: PathBuf,
-    input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
+    input: zstd::Decoder<'static, BufReader<BufReader<Take<File>>>>,
     /// What was run.
     pub header: Header,
     records: u64,
@@ -131,9 +186,22 @@ impl LogReader {
     /// # Errors
     /// If it is missing, or no log.
     pub fn open(path: &Path) -> Result<LogReader, LogError> {
-        let path = if path.is_dir() { path.join("run.log") } else { path.to_owned() };
+        LogReader::read(if path.is_dir() { path.join("run.log") } else { path.to_owned() }, u64::MAX)
+    }
+
+    /// Opens the first `bytes`, a [`mark`](LogWriter::mark), of a log that need not be complete. It has no end: ask it for as many
+    /// steps as there are.
+    ///
+    /// # Errors
+    /// If it is missing, or no log.
+    pub fn prefix(path: &Path, bytes: u64) -> Result<LogReader, LogError> {
+        let partial = partial_of(path);
+        LogReader::read(if partial.exists() { partial } else { path.to_owned() }, bytes)
+    }
+
+    fn read(path: PathBuf, bytes: u64) -> Result<LogReader, LogError> {
         let io = |source| LogError::Io { path: path.clone(), source };
-        let mut file = BufReader::new(File::open(&path).map_err(io)?);
+        let mut file = BufReader::new(File::open(&path).map_err(io)?.take(bytes));
         let mut magic = [0; MAGIC.len()];
         if file.read_exact(&mut magic).is_err() || magic != MAGIC {
             return Err(LogError::NotALog { path });

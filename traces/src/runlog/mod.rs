@@ -146,6 +146,28 @@ impl<'a> Recorder<'a> {
         self
     }
 
+    /// Where the log can be gone on with, and the digest of all before: see [`LogWriter::mark`].
+    ///
+    /// # Errors
+    /// If the log could not be written, now or earlier. Without a log there is no such place.
+    pub fn mark(&mut self) -> Result<Option<(u64, String)>, LogError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let bytes = self.writer.as_mut().map(LogWriter::mark).transpose()?;
+        Ok(bytes.map(|bytes| (bytes, self.digest())))
+    }
+
+    /// The digest of all events and orders so far, as 32 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        self.digest.clone().finish()
+    }
+
+    /// Records into `writer` from here on.
+    pub fn write_to(&mut self, writer: LogWriter) {
+        self.writer = Some(writer);
+    }
+
     /// Closes the log. Returns the results and the digest of all events and orders as 32 hexadecimal digits.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use super::serving::{ServiceInfo, Serving};
 use super::{Observer, StepView};
 use policies::{Allocation, Attempt, Event, JobId, JobSpec, Order, Reason, Span, Time, WHOLE_MILLI};
+use std::collections::BTreeMap;
 
 /// What became of one job. 64 bytes, one cache line: ten million of them fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,12 @@ pub struct Tracker {
     pub done: u64,
     /// Jobs that were withdrawn before they were done.
     pub withdrawn: u64,
+    /// Jobs that were submitted with a deadline.
+    pub deadlines: u64,
+    /// Of these, jobs that were done in time and did not fail.
+    pub deadlines_met: u64,
+    /// Of those that are not done.
+    due: BTreeMap<u32, Time>,
     serving: Serving,
     first_submit: Time,
     last_end: Time,
@@ -128,6 +135,9 @@ impl Tracker {
             moves: 0,
             done: 0,
             withdrawn: 0,
+            deadlines: 0,
+            deadlines_met: 0,
+            due: BTreeMap::new(),
             serving: Serving::default(),
             first_submit: Time::MAX,
             last_end: Time::ZERO,
@@ -201,6 +211,9 @@ impl Tracker {
                 if let Some(row) = self.leave(now, job, attempt) {
                     row.mark = now;
                     self.end(now);
+                    if !self.due.is_empty() {
+                        self.deadlines_met += u64::from(self.due.remove(&job.0).is_some_and(|due| now <= due));
+                    }
                 }
             }
             Event::Failed { job, attempt, lost, .. } => {
@@ -235,6 +248,10 @@ impl Tracker {
     fn submit(&mut self, now: Time, spec: &JobSpec) {
         self.first_submit = self.first_submit.min(now);
         self.serving.submitted(spec.tenant.0, now);
+        if spec.deadline_s > 0 {
+            self.deadlines += 1;
+            self.due.insert(self.jobs.len() as u32, now + Span::from_secs(spec.deadline_s.into()));
+        }
         self.jobs.push(JobRecord {
             submit: now,
             first_start: Time::MAX,

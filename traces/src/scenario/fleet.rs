@@ -25,7 +25,8 @@ pub struct FleetSpec {
     /// Regions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub region: Vec<RegionSpec>,
-    /// Locality domains inside clusters, smallest first: `[{ name = "rack", nodes = 4 }, { name = "rail", nodes = 32 }]`.
+    /// Locality domains inside clusters, smallest first: `[{ name = "island", nodes = 4, gangs = true }, { name = "rack", nodes = 16 }]`.
+    /// Faults strike them; gangs keep to those with `gangs` where they can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
 }
@@ -193,7 +194,7 @@ impl FleetSpec {
 
     fn check_domains(&self) -> Result<(), FleetError> {
         let mut of = 1;
-        for Domain { name, nodes } in &self.domains {
+        for Domain { name, nodes, .. } in &self.domains {
             if nodes / of < 2 || !nodes.is_multiple_of(of) {
                 return Err(FleetError::Domain { name: name.clone(), nodes: *nodes, of });
             }

@@ -16,10 +16,12 @@
 //! policies = ["fifo", "tiresias"]
 //! ```
 
+mod elastic;
 mod error;
 mod estimates;
 mod faults;
 mod fleet;
+mod goodput;
 mod homes;
 mod jobs;
 mod network;
@@ -30,12 +32,14 @@ mod study;
 mod tiers;
 mod until;
 
+pub use elastic::{ElasticRule, Scaling};
 pub use error::ScenarioError;
 pub use estimates::{BadEstimates, Estimates};
 pub use faults::{DomainSpec, EventSpec, FaultSpec, ModelSpec, RecoverySpec, UnitSpec};
 pub use fleet::{BadNodes, ClusterSpec, FleetError, FleetSpec, NodeGroup, RegionSpec, parse_nodes};
+pub use goodput::Goodput;
 pub use homes::{HomeError, HomeRule, Kind, settle};
-pub use jobs::{ElasticRule, JobRules, Scaling};
+pub use jobs::{DeadlineRule, JobRules, WithinRule};
 pub use network::{Bandwidths, NetworkSpec, RegionLinks};
 pub use services::{LoadSpec, ServiceSpec, ThroughputSpec, add_services};
 pub use source::{NoSuchJob, TraceSpec, align_types};
@@ -198,7 +202,7 @@ impl Scenario {
             crate::generate::check(&for_fleet(model, &fleet))
                 .map_err(|error| place.model("workload", error.field(), &error))?;
         }
-        self.jobs.check(place)?;
+        self.jobs.check(place, &fleet)?;
         self.service.iter().enumerate().try_for_each(|(index, spec)| spec.check(index, place, &self.folder, &fleet))?;
         self.home.iter().enumerate().try_for_each(|(index, rule)| rule.check(index, place, &fleet))?;
         study::check(self, place)?;

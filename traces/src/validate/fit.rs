@@ -78,6 +78,9 @@ impl Shape<'_> {
 
     /// The most that any part of the fleet at `level` holds in nodes of one type, where a node holds `room`.
     fn largest(&self, level: Level, room: impl Fn(&Node) -> u64, accepts: impl Fn(TypeId) -> bool) -> u64 {
+        if let Level::Domain(number) = level {
+            return self.largest_domain(number, room, accepts);
+        }
         let mut sums: BTreeMap<(u32, TypeId), u64> = BTreeMap::new();
         let mut most = 0;
         for (node, count) in self.groups.iter().filter(|(node, _)| accepts(node.kind)) {
@@ -86,13 +89,26 @@ impl Shape<'_> {
                     most = most.max(room(node));
                     continue;
                 }
-                Level::Cluster => u32::from(node.cluster.0),
+                Level::Cluster | Level::Domain(_) => u32::from(node.cluster.0),
                 Level::Region => u32::from(self.fleet.region_of(node.cluster).0),
                 Level::Fleet => 0,
             };
             *sums.entry((part, node.kind)).or_default() += room(node) * count;
         }
         sums.into_values().max().unwrap_or(0).max(most)
+    }
+
+    fn largest_domain(&self, number: u8, room: impl Fn(&Node) -> u64, accepts: impl Fn(TypeId) -> bool) -> u64 {
+        let Some(domain) = self.fleet.domains.get(usize::from(number)) else { return 0 };
+        let mut most = 0;
+        for nodes in self.fleet.neighbours(domain.nodes) {
+            let mut sums: BTreeMap<TypeId, u64> = BTreeMap::new();
+            for node in nodes.iter().map(|&node| self.fleet.node(node)).filter(|node| accepts(node.kind)) {
+                *sums.entry(node.kind).or_default() += room(node);
+            }
+            most = sums.into_values().max().unwrap_or(0).max(most);
+        }
+        most
     }
 
     /// Why the demand cannot be met; `None` if it can.
@@ -149,6 +165,7 @@ fn processors(milli: u32) -> String {
 fn within(level: Level) -> &'static str {
     match level {
         Level::Node => "one node",
+        Level::Domain(_) => "one domain",
         Level::Cluster => "one cluster",
         Level::Region => "one region",
         Level::Fleet => "the fleet",

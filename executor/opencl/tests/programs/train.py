@@ -1,8 +1,9 @@
 """Trains a small network on handwritten digits with OpenCL: an ordinary program that knows of no proxy.
 
 Usage: train.py LOSSES [STEPS] [--batch N] [--hidden N] [--binary FILE] [--save-binary FILE] [--pause S] [--times FILE]
+                [--dataset COPIES [--shuffle SEED]]
 
-Writes a line per step to LOSSES: the step, the loss's bits, and at the end a digest of all parameters. Two queues, a thread
+With --dataset so many copies of all images lie on the device, in an order of SEED, and batches are gathered there. Writes a line per step to LOSSES: the step, the loss's bits, and at the end a digest of all parameters. Two queues, a thread
 that loads batches, momentum, dropout from a counter-based generator on the device. Every sum has a fixed order, so that the
 same device gives the same bits.
 """
@@ -34,6 +35,12 @@ __kernel void forward(__global const float *in, __global const float *w, __globa
         sum = coin < keep ? sum / keep : 0.0f;
     }
     out[b * outputs + j] = sum;
+}
+
+// rows of the dataset
+__kernel void gather(__global const float *data, __global const int *rows, __global float *x, int inputs) {
+    int i = get_global_id(0), b = get_global_id(1);
+    x[b * inputs + i] = data[rows[b] * inputs + i];
 }
 
 // softmax and cross entropy: gradient into delta, a loss a row
@@ -75,14 +82,22 @@ CLASSES, INPUTS = 10, 64
 KEEP, RATE, MOMENTUM, SEED = 0.8, 0.1, 0.9, 12345
 
 
-def batches(steps, rows_wanted, out):
-    """Loads batches in a thread of its own, as data loaders do."""
+def images_and_labels(copies, seed):
     digits = load_digits()
     images, labels = (digits.data / 16.0).astype(np.float32), digits.target.astype(np.int32)
+    if copies == 0:
+        return images, labels
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(np.tile(np.arange(len(images)), copies))
+    return np.ascontiguousarray(images[order]), np.ascontiguousarray(labels[order])
+
+
+def batches(images, labels, on_device, steps, rows_wanted, out):
+    """Loads batches in a thread of its own, as data loaders do: images, or where they are on the device."""
     order = np.random.Generator(np.random.PCG64(7))
     for _ in range(steps):
         rows = order.integers(0, len(images), rows_wanted)
-        out.put((np.ascontiguousarray(images[rows]), np.ascontiguousarray(labels[rows])))
+        batch = rows.astype(np.int32) if on_device else np.ascontiguousarray(images[rows])
+        out.put((batch, np.ascontiguousarray(labels[rows])))
 
 
 def program(context, args):
@@ -105,6 +120,8 @@ def main():
     parser.add_argument("--pause", type=float, default=0)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--dataset", type=int, default=0)
+    parser.add_argument("--shuffle", type=int, default=0)
     parser.add_argument("--times", help="write seconds a step here")
     args = parser.parse_args()
     BATCH, HIDDEN = args.batch, args.hidden
@@ -113,7 +130,7 @@ def main():
     context = cl.Context(platform.get_devices()[:1])
     work, feed = cl.CommandQueue(context), cl.CommandQueue(context)
     built = program(context, args)
-    kernel = {name: cl.Kernel(built, name) for name in ["forward", "loss", "backward", "update"]}
+    kernel = {name: cl.Kernel(built, name) for name in ["gather", "forward", "loss", "backward", "update"]}
     random = np.random.Generator(np.random.PCG64(3))
     mf = cl.mem_flags
 
@@ -133,7 +150,12 @@ def main():
     )
     host = np.empty(BATCH, np.float32)
     loaded = queue.Queue(4)
-    threading.Thread(target=batches, args=(args.steps, BATCH, loaded), daemon=True).start()
+    all_images, all_labels = images_and_labels(args.dataset, args.shuffle)
+    if args.dataset:
+        dataset = cl.Buffer(context, mf.READ_ONLY | mf.COPY_HOST_PTR, hostbuf=all_images)
+        rows = space(BATCH)
+    arguments = (all_images, all_labels, args.dataset > 0, args.steps, BATCH, loaded)
+    threading.Thread(target=batches, args=arguments, daemon=True).start()
     i32, u32, f32 = np.int32, np.uint32, np.float32
     times = []
     with open(args.losses, "w") as log:
@@ -141,10 +163,12 @@ def main():
             began = time.perf_counter()
             images, labels = loaded.get()
             fed = [
-                cl.enqueue_copy(feed, x, images, is_blocking=False),
+                cl.enqueue_copy(feed, rows if args.dataset else x, images, is_blocking=False),
                 cl.enqueue_copy(feed, y, labels, is_blocking=False),
             ]
             feed.flush()
+            if args.dataset:
+                fed.append(kernel["gather"](work, (INPUTS, BATCH), None, dataset, rows, x, i32(INPUTS), wait_for=fed))
             kernel["forward"](work, (HIDDEN, BATCH), None, x, w1, b1, hidden, i32(INPUTS), i32(HIDDEN), i32(1), f32(KEEP),
                               u32(SEED), u32(step), wait_for=fed)
             kernel["forward"](work, (CLASSES, BATCH), None, hidden, w2, b2, out, i32(HIDDEN), i32(CLASSES), i32(0), f32(1),

@@ -47,9 +47,22 @@ impl Memory {
 
     /// Frees an allocation. False if there is none of that name.
     pub fn free(&mut self, id: Id) -> bool {
-        let block = self.addresses.remove(&id).and_then(|address| self.blocks.remove(&address));
-        self.used -= block.as_ref().map_or(0, |block| block.bytes.len() as u64);
-        block.is_some()
+        self.take(id).is_some()
+    }
+
+    /// Frees an allocation and hands its bytes out.
+    pub fn take(&mut self, id: Id) -> Option<Vec<u8>> {
+        let block = self.addresses.remove(&id).and_then(|address| self.blocks.remove(&address))?;
+        self.used -= block.bytes.len() as u64;
+        Some(block.bytes)
+    }
+
+    /// Puts other bytes under an allocation, if they are as many.
+    pub fn replace(&mut self, id: Id, bytes: Vec<u8>) {
+        let block = self.addresses.get(&id).and_then(|address| self.blocks.get_mut(address));
+        if let Some(block) = block.filter(|block| block.bytes.len() == bytes.len()) {
+            block.bytes = bytes;
+        }
     }
 
     /// Allocations in the order of ids, and their sizes.

@@ -6,6 +6,7 @@ mod device;
 pub mod kernels;
 mod mapped;
 pub mod memory;
+mod properties;
 mod real;
 mod simulated;
 mod work;

@@ -3,23 +3,24 @@
 //! `nvcc` on machines without a GPU, and everything around them: messages, errors, checkpoints.
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent, Spare};
 use crate::cuda::blas;
 use crate::cuda::kernels::{self, Kernel, Launch, Params};
 use crate::cuda::memory::Memory;
-use crate::cuda::{Failure, Result, encoded, now, settle};
+use crate::cuda::{Failure, Result, encoded, now, properties, settle};
+use crate::spare::sums;
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use wire::cuda::{self, Call, FunctionInfo, Properties, Span, Work};
+use wire::cuda::{self, Call, FunctionInfo, Span, Work};
 use wire::{DEVICE, Id, Request, Stage};
 
 /// Bytes of memory that each worker has.
 pub const MEMORY: u64 = 4 << 30;
 /// Where addresses begin: far from what Linux gives out in the worker.
-const BASE: u64 = 0x2000_0000_0000;
+pub(crate) const BASE: u64 = 0x2000_0000_0000;
 /// Room for addresses: more than memory, so that fragments do no harm.
-const SIZE: u64 = 8 * MEMORY;
+pub(crate) const SIZE: u64 = 8 * MEMORY;
 /// Bytes that checkpoints read and write at a time.
 const PIECE: u64 = 1 << 20;
 
@@ -58,7 +59,7 @@ impl Simulated {
             return Err(failed.clone());
         }
         match call {
-            Call::Describe => return Ok(encoded(&properties())),
+            Call::Describe => return Ok(encoded(&properties::properties())),
             Call::Space { id, base, size } => {
                 if (*base, *size) != (BASE, SIZE) || self.objects.values().any(|object| matches!(object, Object::Space)) {
                     return Err(cuda::INVALID_VALUE.into());
@@ -247,52 +248,6 @@ fn unknown_kernel(name: &str) -> Failure {
     Failure { code: cuda::INVALID_DEVICE_FUNCTION, said }
 }
 
-/// What programs are told: limits of compute capability 9.0, so that what `nvcc -arch=sm_90` built is taken.
-fn properties() -> Properties {
-    let mut attributes: Vec<(i32, i32)> = vec![
-        (1, 1024),       // threads in a block
-        (2, 1024),       // a block's x
-        (3, 1024),       // a block's y
-        (4, 64),         // a block's z
-        (5, i32::MAX),   // a grid's x
-        (6, 65535),      // a grid's y
-        (7, 65535),      // a grid's z
-        (8, 48 << 10),   // shared memory of a block
-        (9, 64 << 10),   // constant memory
-        (10, 32),        // threads in a warp
-        (11, i32::MAX),  // largest pitch
-        (12, 65536),     // registers of a block
-        (13, 1_000_000), // clock in kHz
-        (14, 512),       // alignment of textures
-        (16, 1),         // multiprocessors
-        (31, 1),         // concurrent kernels
-        (36, 1_000_000), // memory clock in kHz
-        (37, 64),        // memory bus in bits
-        (39, 2048),      // threads of a multiprocessor
-        (40, 1),         // copy engines
-        (41, 1),         // one address space for host and device
-        (75, 9),         // compute capability, major
-        (76, 0),         // compute capability, minor
-        (78, 1),         // stream priorities
-        (81, 228 << 10), // shared memory of a multiprocessor
-        (82, 65536),     // registers of a multiprocessor
-        (97, 227 << 10), // shared memory of a block that asks for it
-        (106, 32),       // blocks of a multiprocessor
-        (111, 1 << 10),  // shared memory that the system keeps in a block
-        (115, 1),        // memory pools
-    ];
-    attributes.sort_unstable();
-    Properties {
-        name: "Orrery simulated CUDA device".into(),
-        memory: MEMORY,
-        base: BASE,
-        size: SIZE,
-        driver: 13000,
-        uuid: *b"orrery-simulated",
-        attributes,
-    }
-}
-
 impl Backend for Simulated {
     fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome {
         let result = match request {
@@ -332,6 +287,30 @@ impl Backend for Simulated {
         let failed = |code| DeviceError { what: "writing memory", code };
         let address = self.memory.address(id).ok_or(failed(cuda::INVALID_HANDLE))?.saturating_add(offset);
         self.memory.bytes_mut(address, from.len() as u64).map_err(failed)?.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn sums(&mut self, id: Id, keys: [u64; 2]) -> Option<[u64; 2]> {
+        let (address, len) = self.memory.address(id).zip(self.memory.all().find(|(own, _)| *own == id).map(|(_, len)| len))?;
+        Some(sums(self.memory.bytes(address, len).ok()?, keys))
+    }
+
+    fn part_with(&mut self, id: Id) -> Option<Spare> {
+        if !matches!(self.objects.get(&id), Some(Object::Memory)) {
+            return None;
+        }
+        self.objects.remove(&id);
+        Some(Box::new(self.memory.take(id)?))
+    }
+
+    fn adopt(&mut self, request: &Request, spare: Spare) -> std::result::Result<(), Spare> {
+        let bytes = spare.downcast::<Vec<u8>>()?;
+        let &Request::Cuda(Call::Alloc { id, space, address, size }) = request else { return Err(bytes) };
+        if size != bytes.len() as u64 || self.space(space).is_err() || self.allocate(id, address, size).is_err() {
+            return Err(bytes);
+        }
+        self.objects.insert(id, Object::Memory);
+        self.memory.replace(id, *bytes);
         Ok(())
     }
 

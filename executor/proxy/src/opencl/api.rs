@@ -44,6 +44,7 @@ mod table {
         clReleaseDevice(Handle) -> i32;
         clCreateContext(*const isize, u32, *const Handle, Void, Void, Err) -> Handle;
         clReleaseContext(Handle) -> i32;
+        clRetainContext(Handle) -> i32;
         clCreateCommandQueue(Handle, Handle, u64, Err) -> Handle;
         clCreateCommandQueueWithProperties(Handle, Handle, *const u64, Err) -> Handle;
         clReleaseCommandQueue(Handle) -> i32;

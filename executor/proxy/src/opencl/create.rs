@@ -5,7 +5,7 @@ use super::raw::{Contents, Handle, Mem, Object, call, check, query, word};
 use ring::Body;
 use std::ffi::{CString, c_void};
 use std::ptr::{null, null_mut};
-use wire::{Arg, Id, ImageDesc, Request, cl};
+use wire::{Arg, Id, Request, cl};
 
 type Result<T> = std::result::Result<T, i32>;
 
@@ -19,7 +19,7 @@ struct RawDesc {
     of: Handle,
 }
 
-fn c_string(text: &str) -> Result<CString> {
+pub(super) fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| cl::INVALID_VALUE)
 }
 
@@ -28,26 +28,14 @@ fn ended<T: Copy + Default>(properties: &[T]) -> Vec<T> {
     if properties.is_empty() { Vec::new() } else { properties.iter().copied().chain([T::default()]).collect() }
 }
 
-fn pointer<T>(list: &[T]) -> *const T {
+pub(super) fn pointer<T>(list: &[T]) -> *const T {
     if list.is_empty() { null() } else { list.as_ptr() }
 }
 
 /// Host memory is the worker's business, and so is who may touch the object from there: a checkpoint must.
-fn device_flags(flags: u64) -> u64 {
+pub(super) fn device_flags(flags: u64) -> u64 {
     let host = cl::MEM_USE_HOST_PTR | cl::MEM_COPY_HOST_PTR;
     flags & !(host | cl::MEM_HOST_WRITE_ONLY | cl::MEM_HOST_READ_ONLY | cl::MEM_HOST_NO_ACCESS)
-}
-
-/// An image's size as a region.
-fn extent(desc: &ImageDesc) -> [usize; 3] {
-    let [width, height, depth, layers] = desc.extent.map(|n| n.max(1) as usize);
-    match desc.kind {
-        cl::MEM_OBJECT_IMAGE3D => [width, height, depth],
-        cl::MEM_OBJECT_IMAGE2D => [width, height, 1],
-        cl::MEM_OBJECT_IMAGE2D_ARRAY => [width, height, layers],
-        cl::MEM_OBJECT_IMAGE1D_ARRAY => [width, layers, 1],
-        _ => [width, 1, 1],
-    }
 }
 
 /// Initial contents are copied.
@@ -80,7 +68,7 @@ impl OpenCl {
                 let (native, mut code) = (self.context(*context)?, 0);
                 let handle = call!(api, clCreatePipe(native, *flags, *packet, *packets, null(), &mut code))?;
                 check(code)?;
-                let mem = Mem { handle, context: *context, contents: Contents::Shared { pixel: 1 } };
+                let mem = Mem { handle, context: *context, contents: Contents::Opaque, of: 0, plain: None };
                 self.objects.insert(*id, Object::Mem(mem));
             }
             Request::Sampler { id, context, properties, legacy } => self.new_sampler(*id, *context, properties, *legacy)?,
@@ -117,6 +105,9 @@ impl OpenCl {
             let _ = call!(self.device.api, clReleaseCommandQueue(queue));
         }
         self.watched.forget(id);
+        if self.in_common == Some(id) {
+            self.in_common = None;
+        }
         self.objects.remove(&id).ok_or(cl::INVALID_VALUE)?.release(&self.device.api);
         Ok(Vec::new())
     }
@@ -144,6 +135,13 @@ impl OpenCl {
         let platform = [cl::CONTEXT_PLATFORM as isize, self.device.platform.0 as isize];
         let properties: Vec<isize> = platform.into_iter().chain(properties.iter().map(|p| *p as isize)).chain([0]).collect();
         let mut code = 0;
+        if properties.len() == 3
+            && devices == [wire::DEVICE]
+            && let Some(handle) = self.join_common(id)
+        {
+            self.objects.insert(id, Object::Context { handle, device });
+            return Ok(());
+        }
         let (list, count) = (handles.as_ptr(), handles.len() as u32);
         let handle = call!(self.device.api, clCreateContext(properties.as_ptr(), count, list, null(), null(), &mut code))?;
         check(code)?;
@@ -171,6 +169,7 @@ impl OpenCl {
         if !body.is_empty() && (body.len() as u64) < size {
             return Err(cl::INVALID_HOST_PTR);
         }
+        let asked = flags;
         let (flags, data) = flags_and_data(flags, body);
         let (api, bytes, list) = (self.api(), size as usize, ended(properties));
         let handle = if list.is_empty() {
@@ -179,12 +178,14 @@ impl OpenCl {
             call!(api, clCreateBufferWithProperties(native, list.as_ptr(), flags, bytes, data, &mut code))?
         };
         check(code)?;
-        self.objects.insert(id, Object::Mem(Mem { handle, context, contents: Contents::Bytes(size) }));
+        let plain = properties.is_empty().then_some(device_flags(asked));
+        self.objects.insert(id, Object::Mem(Mem { handle, context, contents: Contents::Bytes(size), of: 0, plain }));
         Ok(())
     }
 
-    fn sub_buffer(&mut self, id: Id, parent: Id, flags: u64, region: [u64; 2]) -> Result<()> {
-        let parent = self.mem(parent)?.clone();
+    fn sub_buffer(&mut self, id: Id, of: Id, flags: u64, region: [u64; 2]) -> Result<()> {
+        let parent = self.mem(of)?.clone();
+        let len = region[1];
         let (region, mut code) = (region.map(|n| n as usize), 0);
         let api = self.api();
         let handle = call!(
@@ -198,8 +199,8 @@ impl OpenCl {
             )
         )?;
         check(code)?;
-        let contents = Contents::Shared { pixel: 1 };
-        self.objects.insert(id, Object::Mem(Mem { handle, context: parent.context, contents }));
+        let (contents, context) = (Contents::Bytes(len), parent.context);
+        self.objects.insert(id, Object::Mem(Mem { handle, context, contents, of, plain: None }));
         Ok(())
     }
 
@@ -238,9 +239,9 @@ impl OpenCl {
         };
         check(code)?;
         let pixel = word(&query(|n, to, len| call!(api, clGetImageInfo(handle, cl::IMAGE_ELEMENT_SIZE, n, to, len)))?);
-        let region = extent(desc);
-        let contents = if *of == 0 { Contents::Pixels { region, pixel } } else { Contents::Shared { pixel } };
-        self.objects.insert(*id, Object::Mem(Mem { handle, context: *context, contents }));
+        let region = desc.region().map(|n| n as usize);
+        let contents = Contents::Pixels { region, pixel };
+        self.objects.insert(*id, Object::Mem(Mem { handle, context: *context, contents, of: *of, plain: None }));
         if body.is_empty() {
             return Ok(());
         }
@@ -281,116 +282,5 @@ impl OpenCl {
             }
         };
         check(code)
-    }
-
-    fn program_request(&mut self, request: &Request, body: Body) -> Result<Vec<u8>> {
-        let (api, mut code) = (self.api(), 0);
-        let (id, handle, devices, data) = match request {
-            Request::ProgramSource { id, context } => {
-                let (context, text) = (self.context(*context)?, body.into_vec());
-                let (start, len) = (text.as_ptr().cast(), text.len());
-                (id, call!(api, clCreateProgramWithSource(context, 1, &start, &len, &mut code))?, 1, Vec::new())
-            }
-            Request::ProgramIl { id, context } => {
-                let (context, il) = (self.context(*context)?, body.into_vec());
-                (id, call!(api, clCreateProgramWithIL(context, il.as_ptr().cast(), il.len(), &mut code))?, 1, Vec::new())
-            }
-            Request::ProgramBinary { id, context, devices, lengths } => {
-                let (handle, statuses) = self.program_binary(*context, devices, lengths, &body.into_vec(), &mut code)?;
-                if code != 0 {
-                    // The status of each binary is told even when the program is not made; the client reads it from the data.
-                    return Err(code);
-                }
-                (id, handle, devices.len(), statuses)
-            }
-            Request::ProgramBuiltIn { id, context, devices, names } => {
-                let (context, handles, names) = (self.context(*context)?, self.devices(devices)?, c_string(names)?);
-                let (count, list) = (handles.len() as u32, handles.as_ptr());
-                let program = call!(api, clCreateProgramWithBuiltInKernels(context, count, list, names.as_ptr(), &mut code))?;
-                (id, program, devices.len(), Vec::new())
-            }
-            Request::Link { id, context, devices, options, programs } => {
-                let (handle, linked) = self.link(*context, devices, options.as_deref(), programs)?;
-                // A link that failed still makes a program, whose log says why.
-                if handle.0 != 0 {
-                    self.objects.insert(*id, Object::Program { handle, devices: devices.len().max(1) });
-                }
-                return Ok(linked.to_ne_bytes().into_iter().chain([u8::from(handle.0 != 0)]).collect());
-            }
-            Request::SpecConstant { program, index, value } => {
-                let (program, _) = self.program(*program)?;
-                let value = (value.len(), value.as_ptr().cast());
-                return check(call!(api, clSetProgramSpecializationConstant(program, *index, value.0, value.1))?)
-                    .map(|()| Vec::new());
-            }
-            _ => return self.build(request),
-        };
-        check(code)?;
-        self.objects.insert(*id, Object::Program { handle, devices });
-        Ok(data)
-    }
-
-    fn program_binary(
-        &self,
-        context: Id,
-        ids: &[Id],
-        lengths: &[u64],
-        body: &[u8],
-        code: &mut i32,
-    ) -> Result<(Handle, Vec<u8>)> {
-        let (context, devices) = (self.context(context)?, self.devices(ids)?);
-        if lengths.len() != devices.len() || devices.is_empty() {
-            return Err(cl::INVALID_VALUE);
-        }
-        let mut starts = Vec::new();
-        let mut rest = body;
-        for len in lengths {
-            let (binary, after) = rest.split_at_checked(*len as usize).ok_or(cl::INVALID_VALUE)?;
-            starts.push(binary.as_ptr());
-            rest = after;
-        }
-        let lengths: Vec<usize> = lengths.iter().map(|len| *len as usize).collect();
-        let mut statuses = vec![0i32; devices.len()];
-        let (count, list) = (devices.len() as u32, devices.as_ptr());
-        let (lengths, starts) = (lengths.as_ptr(), starts.as_ptr());
-        let api = &self.device.api;
-        let handle = call!(api, clCreateProgramWithBinary(context, count, list, lengths, starts, statuses.as_mut_ptr(), code))?;
-        Ok((handle, statuses.iter().flat_map(|status| status.to_ne_bytes()).collect()))
-    }
-
-    fn link(&self, context: Id, devices: &[Id], options: Option<&str>, programs: &[Id]) -> Result<(Handle, i32)> {
-        let (context, devices) = (self.context(context)?, self.devices(devices)?);
-        let programs: Vec<Handle> = programs.iter().map(|id| Ok(self.program(*id)?.0)).collect::<Result<_>>()?;
-        let options = options.map(c_string).transpose()?;
-        let (text, list) = (options.as_ref().map_or(null(), |text| text.as_ptr()), pointer(&devices));
-        let mut code = 0;
-        let (n, inputs) = (programs.len() as u32, pointer(&programs));
-        let api = &self.device.api;
-        let count = devices.len() as u32;
-        let handle = call!(api, clLinkProgram(context, count, list, text, n, inputs, None, null_mut(), &mut code))?;
-        Ok((handle, code))
-    }
-
-    fn build(&self, request: &Request) -> Result<Vec<u8>> {
-        let (program, ids, options) = match request {
-            Request::Build { program, devices, options } | Request::Compile { program, devices, options, .. } => {
-                (self.program(*program)?.0, devices, options)
-            }
-            _ => return Err(cl::INVALID_OPERATION),
-        };
-        let devices = self.devices(ids)?;
-        let options = options.as_deref().map(c_string).transpose()?;
-        let (text, list) = (options.as_ref().map_or(null(), |text| text.as_ptr()), pointer(&devices));
-        let (api, count) = (&self.device.api, devices.len() as u32);
-        let code = if let Request::Compile { headers, .. } = request {
-            let handles: Vec<Handle> = headers.iter().map(|(id, _)| Ok(self.program(*id)?.0)).collect::<Result<_>>()?;
-            let names: Vec<CString> = headers.iter().map(|(_, name)| c_string(name)).collect::<Result<_>>()?;
-            let names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-            let (n, handles, names) = (handles.len() as u32, pointer(&handles), pointer(&names));
-            call!(api, clCompileProgram(program, count, list, text, n, handles, names, None, null_mut()))?
-        } else {
-            call!(api, clBuildProgram(program, count, list, text, None, null_mut()))?
-        };
-        check(code).map(|()| Vec::new())
     }
 }

@@ -3,14 +3,18 @@
 
 mod api;
 mod commands;
+mod common;
 mod completion;
 mod create;
 mod info;
+mod program;
 mod raw;
+mod transfer;
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent, Spare};
 use api::Api;
+use common::Common;
 use completion::{Outstanding, Watched};
 use raw::{Contents, Handle, Mem, Object, call, check, query, word};
 use ring::{Body, Region};
@@ -43,6 +47,8 @@ pub struct Device {
     pub kind: u64,
     /// Bytes of memory.
     pub memory: u64,
+    /// What workers have in common that share it, once one of them has made a context.
+    common: Arc<Mutex<Option<Common>>>,
 }
 
 impl Runtime {
@@ -85,6 +91,7 @@ impl Runtime {
                     platform_name: text(name(cl::PLATFORM_NAME).unwrap_or_default()),
                     kind: word(&ask(cl::DEVICE_TYPE)) as u64,
                     memory: word(&ask(cl::DEVICE_GLOBAL_MEM_SIZE)) as u64,
+                    common: Arc::default(),
                 });
             }
         }
@@ -101,7 +108,8 @@ impl Device {
     pub fn open(&self) -> OpenCl {
         let objects = FxHashMap::from_iter([(DEVICE, Object::Device(self.handle))]);
         let watched = Arc::new(Watched::new(self.api.clone()));
-        OpenCl { device: self.clone(), objects, watched, outstanding: Arc::default(), savers: FxHashMap::default() }
+        let (outstanding, savers) = (Arc::default(), FxHashMap::default());
+        OpenCl { device: self.clone(), objects, watched, outstanding, savers, shares: false, in_common: None }
     }
 }
 
@@ -113,6 +121,10 @@ pub struct OpenCl {
     outstanding: Arc<Outstanding>,
     /// A queue of the proxy's own in each context, for checkpoints.
     savers: FxHashMap<Id, Handle>,
+    /// Whether contents may pass to other workers.
+    shares: bool,
+    /// This worker's context that is all workers' behind the scenes.
+    in_common: Option<Id>,
 }
 
 /// Getters that answer with OpenCL's code for an unfitting name.
@@ -226,13 +238,17 @@ impl Backend for OpenCl {
         let mut memory: Vec<Memory> = Vec::new();
         for (&id, object) in &self.objects {
             let Object::Mem(mem) = object else { continue };
+            // A part's contents are its whole's, as long as the worker has that.
+            if self.objects.contains_key(&mem.of) {
+                continue;
+            }
             match &mem.contents {
                 Contents::Bytes(len) => memory.push(Memory { id, len: *len, piece: PIECE }),
                 Contents::Pixels { region, pixel } => {
                     let len = (region.iter().product::<usize>() * pixel) as u64;
                     memory.push(Memory { id, len, piece: len });
                 }
-                Contents::Shared { .. } => {}
+                Contents::Opaque => {}
             }
         }
         memory.sort_by_key(|memory| memory.id);
@@ -247,6 +263,22 @@ impl Backend for OpenCl {
         // The runtime only reads from it.
         let data = from.as_ptr().cast_mut();
         self.contents(id, offset, data, from.len(), true).map_err(|code| DeviceError { what: "writing memory", code })
+    }
+
+    fn share(&mut self) {
+        self.shares = true;
+    }
+
+    fn sums(&mut self, id: Id, keys: [u64; 2]) -> Option<[u64; 2]> {
+        self.sums_in_common(id, keys)
+    }
+
+    fn part_with(&mut self, id: Id) -> Option<Spare> {
+        self.part_with_buffer(id)
+    }
+
+    fn adopt(&mut self, request: &Request, spare: Spare) -> Result<(), Spare> {
+        self.adopt_buffer(request, spare)
     }
 
     fn past_events(&self) -> Vec<PastEvent> {

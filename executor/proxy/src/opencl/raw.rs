@@ -67,6 +67,10 @@ pub(crate) struct Mem {
     pub(crate) handle: Handle,
     pub(crate) context: wire::Id,
     pub(crate) contents: Contents,
+    /// What it is a part or a view of; 0: of nothing.
+    pub(crate) of: wire::Id,
+    /// A buffer without more to it than these flags, which another worker could take over.
+    pub(crate) plain: Option<u64>,
 }
 
 /// What a checkpoint has to know about a memory object.
@@ -76,8 +80,8 @@ pub(crate) enum Contents {
     Bytes(u64),
     /// Pixels: width, height, depth as a region, and bytes of one.
     Pixels { region: [usize; 3], pixel: usize },
-    /// A part or a view of another object.
-    Shared { pixel: usize },
+    /// A pipe's, which nobody outside the device can read.
+    Opaque,
 }
 
 impl Object {
@@ -102,7 +106,7 @@ impl Object {
             Object::Event { .. } | Object::Past { .. } => 0,
             Object::Kernel(_) => 1,
             Object::Program { .. } | Object::Sampler(_) => 2,
-            Object::Mem(Mem { contents: Contents::Shared { .. }, .. }) => 3,
+            Object::Mem(mem) if mem.of != 0 => 3,
             Object::Mem(_) => 4,
             Object::Queue { .. } => 5,
             Object::Context { .. } => 6,
@@ -115,8 +119,8 @@ impl Mem {
     /// Bytes of one pixel, 1 for buffers.
     pub(crate) fn pixel(&self) -> usize {
         match self.contents {
-            Contents::Bytes(_) => 1,
-            Contents::Pixels { pixel, .. } | Contents::Shared { pixel } => pixel,
+            Contents::Bytes(_) | Contents::Opaque => 1,
+            Contents::Pixels { pixel, .. } => pixel,
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use proxy::store::Store;
+use proxy::turns::Seat;
 use proxy::{After, Backend, Image, Remote, Session};
 use ring::{Direction, Layout, Receiver, Region, Sender};
 use std::path::PathBuf;
@@ -31,11 +32,15 @@ fn serve(session: Session) -> (Remote, JoinHandle<Result<(), ring::Error>>) {
 
 impl Worker {
     pub fn new(backend: Box<dyn Backend>) -> Worker {
+        Worker::seated(backend, None)
+    }
+
+    pub fn seated(backend: Box<dyn Backend>, seat: Option<Seat>) -> Worker {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ring");
         let layout = Layout { requests: 1 << 16, responses: 1 << 16, staging: 1 << 16 };
         let region = Arc::new(Region::create(&path, layout, std::process::id()).unwrap());
-        let (remote, thread) = serve(Session::new(Region::open(&path).unwrap(), backend));
+        let (remote, thread) = serve(Session::new(Region::open(&path).unwrap(), backend).seated(seat));
         assert!(region.wait_attached(Duration::from_secs(10)));
         let sender = Sender::new(region.clone(), Direction::Requests);
         let receiver = Receiver::new(region.clone(), Direction::Responses, 1 << 30);
@@ -109,7 +114,7 @@ impl Worker {
         self.thread.join().unwrap().unwrap();
         let image: Image = postcard::from_bytes(&bytes).unwrap();
         let region = Region::open(self.region.path()).unwrap();
-        let (remote, thread) = serve(Session::load(image, &Store::open(&chunks).unwrap(), region, backend).unwrap());
+        let (remote, thread) = serve(Session::load(image, &Store::open(&chunks).unwrap(), region, backend, None).unwrap());
         self.remote = remote;
         self.thread = thread;
         self

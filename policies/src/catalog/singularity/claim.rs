@@ -3,11 +3,13 @@
 use super::floor::Floor;
 use crate::allocation::Allocation;
 use crate::capacity::{Capacity, Group};
-use crate::ids::{JobId, NodeId};
+use crate::ids::{JobId, NodeId, TypeId};
+use crate::idset::IdSet;
 use crate::job::{Demand, Level};
 use crate::plan::Plan;
 use crate::view::View;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Nodes that are looked at for each one that is chosen: the best of so many, not of the fleet.
 const LOOK: usize = 16;
@@ -27,14 +29,21 @@ fn free_on(capacity: &Capacity, group: &Group, node: NodeId) -> u32 {
 fn sites(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Vec<Site> {
     let groups = capacity.groups().iter().enumerate();
     let fitting = groups.filter(|(_, group)| group.size > 0 && demand.types.contains(group.kind));
+    let mut families: BTreeMap<(u32, TypeId, u32), Vec<usize>> = BTreeMap::new();
     let mut sites: Vec<Site> = fitting
         .flat_map(|(index, group)| match demand.accelerators {
             count if group.fungible => fungible(capacity, floor, group, count, tier),
             count if count <= group.size => one(capacity, floor, index, count, tier, &[]),
             _ if demand.within == Level::Node => Vec::new(),
-            count => several(capacity, floor, index, count, tier).into_iter().collect(),
+            count => {
+                families.entry((capacity.area(demand.within, group), group.kind, group.size)).or_default().push(index);
+                several(capacity, floor, &[index], count, tier).into_iter().collect()
+            }
         })
         .collect();
+    // Where gangs keep to domains, or may span clusters, and none of these will do.
+    let families = families.values().filter(|family| family.len() > 1);
+    sites.extend(families.filter_map(|family| several(capacity, floor, family, demand.accelerators, tier)));
     sites.sort_by_key(|site| (site.missing, site.parts.len()));
     sites
 }
@@ -58,21 +67,21 @@ fn one(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize
     sites
 }
 
-/// As many whole nodes as the gang fills, those that have most free, and one more for the rest.
-fn several(capacity: &Capacity, floor: &Floor, index: usize, count: u32, tier: usize) -> Option<Site> {
-    let group = &capacity.groups()[index];
+/// As many whole nodes of groups of one size as the gang fills, those that have most free, and one more for the rest.
+fn several(capacity: &Capacity, floor: &Floor, family: &[usize], count: u32, tier: usize) -> Option<Site> {
+    let group = &capacity.groups()[family[0]];
     let (nodes, rest) = ((count / group.size) as usize, count % group.size);
-    let whole = floor.with_claimable(index, tier, group.size);
-    if whole.len() < nodes {
+    let whole = || family.iter().map(|&index| floor.with_claimable(index, tier, group.size));
+    if whole().map(IdSet::len).sum::<usize>() < nodes {
         return None;
     }
-    let mut look: Vec<NodeId> = whole.iter().map(NodeId).take(nodes * 2 + LOOK).collect();
+    let mut look: Vec<NodeId> = whole().flat_map(IdSet::iter).map(NodeId).take(nodes * 2 + LOOK).collect();
     look.sort_by_key(|&node| Reverse(free_on(capacity, group, node)));
     look.truncate(nodes);
     let missing = look.iter().map(|&node| group.size - free_on(capacity, group, node)).sum();
     let mut site = Site { parts: look.iter().map(|&node| (node, group.size)).collect(), missing };
     if rest > 0 {
-        let last = one(capacity, floor, index, rest, tier, &look).into_iter().next()?;
+        let last = family.iter().find_map(|&index| one(capacity, floor, index, rest, tier, &look).into_iter().next())?;
         site.parts.extend(last.parts);
         site.missing += last.missing;
     }

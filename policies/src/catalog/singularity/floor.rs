@@ -4,6 +4,7 @@ use crate::allocation::{Allocation, Grant};
 use crate::capacity::Capacity;
 use crate::ids::{JobId, NodeId};
 use crate::idset::IdSet;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Tiers that are told apart; worse ones count as the last of these.
@@ -12,7 +13,7 @@ pub(super) const TIERS: usize = 5;
 pub(super) const WORST: usize = TIERS - 1;
 
 /// Jobs on one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     group: u32,
     size: u32,
@@ -30,7 +31,7 @@ impl Row {
 }
 
 /// The nodes of the fleet as a tier sees them. Only gangs of whole accelerators sit here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Floor {
     rows: Vec<Row>,
     /// Per group of like nodes and tier: nodes by how much of them the tier could claim. Empty for fungible nodes.

@@ -18,6 +18,7 @@ use crate::time::{Span, Time};
 use crate::view::View;
 use floor::{Floor, TIERS, WORST};
 use ranks::Ranks;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -54,7 +55,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 }
 
 /// What can be chosen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Style {
     resize: bool,
     migrate: bool,
@@ -63,7 +64,7 @@ struct Style {
 }
 
 /// What is known of a live job beside what the view knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     /// The rank of its tier, or a better one while it is owed.
     tier: u8,
@@ -82,6 +83,7 @@ struct Row {
 ///   they were promised take it from worse tiers;
 /// * nodes that are to be emptied are;
 /// * who is of the worst tier and has not run for `starve` goes before others of it, and takes their place.
+#[derive(Serialize, Deserialize)]
 struct Singularity {
     style: Style,
     ranks: Option<Ranks>,
@@ -238,6 +240,8 @@ impl Singularity {
 }
 
 impl Policy for Singularity {
+    crate::saved_by_serde!();
+
     fn observe(&mut self, view: &View, event: &Event) {
         match *event {
             Event::Submit { job, .. } => {

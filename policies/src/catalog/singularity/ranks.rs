@@ -4,9 +4,10 @@ use super::floor::{TIERS, WORST};
 use crate::elastic::FULL_SPEED;
 use crate::tier::Tiers;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 
 /// Tiers by whom capacity is taken from last: rank 0 is never stopped for another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ranks {
     tiers: Tiers,
     /// By tier.
@@ -16,9 +17,9 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// By the tier table of the books; by the default one where none are kept.
+    /// By the tier table; by the default one where there is none.
     pub fn of(view: &View) -> Ranks {
-        let tiers = view.ledger().map_or_else(Tiers::default, |ledger| ledger.tiers().clone());
+        let tiers = if view.tiers().is_empty() { Tiers::default() } else { view.tiers().clone() };
         let mut order: Vec<u8> = tiers.iter().map(|tier| tier.preempt).collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
         order.dedup();
@@ -38,6 +39,11 @@ impl Ranks {
     /// The rank of a job of `tier`.
     pub fn rank(&self, tier: u8) -> u8 {
         self.rank[self.tiers.index(tier)]
+    }
+
+    /// When a job of `tier` is given back what becomes free: smaller comes first.
+    pub fn give_back(&self, tier: u8) -> u8 {
+        self.tiers.get(tier).map_or(0, |tier| tier.give_back)
     }
 
     /// Whether running at `speed`, in ten-thousandths of full speed, breaks what a rank was promised.

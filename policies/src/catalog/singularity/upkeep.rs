@@ -100,10 +100,6 @@ impl Singularity {
             if entry.phase != Phase::Running {
                 continue;
             }
-            // It may have been stopped for one before it.
-            if entry.phase != Phase::Running {
-                continue;
-            }
             let size = entry.size();
             let larger: Vec<u32> = entry.spec.sizes().take_while(|&larger| larger > size).collect();
             self.rise(job);
@@ -125,7 +121,11 @@ impl Singularity {
         // Growth must not take what a better tier waits for.
         let best = (0..TIERS).find(|&tier| !self.waiting[tier].is_empty()).unwrap_or(TIERS);
         let mut moves = 0;
-        let shrunk: Vec<_> = self.shrunk.iter().copied().take_while(|key| usize::from(key.0) <= best).take(8 * MOVES).collect();
+        let shrunk = self.shrunk.iter().copied().take_while(|key| usize::from(key.0) <= best).take(8 * MOVES);
+        let mut shrunk: Vec<_> = shrunk.collect();
+        if let Some(ranks) = &self.ranks {
+            shrunk.sort_by_key(|(_, _, job)| ranks.give_back(plan.job(*job).spec.tier));
+        }
         for (_, since, job) in shrunk {
             let free = plan.capacity().free_milli_for(&plan.job(job).spec.demand) / 1000;
             if moves == MOVES || plan.capacity().free_milli() < 1000 {
