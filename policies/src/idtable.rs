@@ -3,9 +3,10 @@
 use crate::ids::JobId;
 use serde::{Deserialize, Deserializer, Serialize};
 
-const PAGE: usize = 256;
+/// Some jobs stay much longer than most; each keeps a page.
+const PAGE: usize = 32;
 /// Pages that are kept for new rows when their own are gone: they are still in some cache.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 256;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Page<T> {
