@@ -261,6 +261,33 @@ fn a_checkpoint_that_fails_leaves_the_previous_one_and_the_job() {
     assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
 }
 
+/// Devices of one runtime that are not alike: a job that was on one does not go on on the other, and is told why.
+#[test]
+fn a_job_goes_on_on_devices_of_its_model_only() {
+    let Some(mut site) = pocl().filter(|_| criu()) else { return };
+    site.device = "opencl:0.1";
+    let several = |mut command: Command| {
+        command.env("POCL_DEVICES", "pthread basic");
+        command
+    };
+    let script = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo $i >>steps; sleep 0.05; done";
+    let running = several(site.exec(Path::new("/bin/sh"), &["-c", script])).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("steps")) > 3).then_some(()));
+    let job = site.job();
+    let refused = |mut command: Command| {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("the job was on a pthread") && said.contains("this device is a basic"), "{said}");
+    };
+    refused(several(site.orrery(&["migrate", &job, "--device", "opencl:0.0"])));
+    ended(&several(site.orrery(&["checkpoint", &job, "store"])).output().unwrap());
+    finished(running);
+    refused(several(site.orrery(&["restore", "store", "--device", "opencl:0.0"])));
+    ended(&several(site.orrery(&["restore", "store", "--device", "opencl:0.1"])).output().unwrap());
+    assert_eq!(lines(&site.path("steps")), 100);
+}
+
 #[test]
 fn a_killed_proxy_is_a_lost_device_and_a_killed_worker_leaves_nothing() {
     let Some(python) = python() else { return };
