@@ -123,6 +123,33 @@ fn training_from_a_binary_comes_to_the_same_bits() {
     }
 }
 
+/// Kernels that wait for one another on a channel, from a binary, natively and through the proxy, and through a checkpoint.
+#[test]
+fn channels_between_kernels_carry_the_same_numbers() {
+    let Some((python, site)) = python().zip(fpga()) else { return };
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/channels.py");
+    ended(&site.native(&python, &[program, "native", "300", "--save-binary", "design"]));
+    let args = [program, "proxied", "300", "--binary", "design", "--pause", "0.01"];
+    let running = site.exec(&python, &args).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the first rounds", || (lines(&site.path("proxied")) > 5).then_some(()));
+    let (again, done) = ("try again", |output: &Output| output.status.success());
+    let mut saved = site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap();
+    // Between two launches of the program's nothing ends a kernel that waits.
+    for _ in 0..3 {
+        if !done(&saved) && String::from_utf8_lossy(&saved.stderr).contains(again) {
+            saved = site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap();
+        }
+    }
+    if criu() {
+        ended(&saved);
+        finished(running);
+        ended(&site.orrery(&["restore", "store"]).output().unwrap());
+    } else {
+        finished(running);
+    }
+    assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
+}
+
 /// pyopencl's own tests, from its source package: the same outcomes, but that shared virtual memory is not there.
 #[test]
 fn pyopencls_own_tests_come_out_as_natively() {

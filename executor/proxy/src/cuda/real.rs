@@ -20,6 +20,7 @@ use std::ffi::CString;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use wire::cuda::{self, Call, Span};
 use wire::{DEVICE, Id, Request};
 
@@ -356,9 +357,9 @@ impl Backend for Real {
         Box::new(move || News { reads: told(), events: Vec::new() })
     }
 
-    fn drain(&mut self) -> std::result::Result<(), DeviceError> {
+    fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {
         let waited = self.enter().map_err(|failure| failure.code).and_then(|()| self.wait(cuda::DEFAULT_STREAM, false));
-        waited.map_err(|code| DeviceError { what: "finishing the device's work", code })
+        waited.map(|()| true).map_err(|code| DeviceError { what: "finishing the device's work", code })
     }
 
     fn memory(&self) -> Vec<Memory> {
