@@ -128,8 +128,8 @@ fn training_from_a_binary_comes_to_the_same_bits() {
 fn channels_between_kernels_carry_the_same_numbers() {
     let Some((python, site)) = python().zip(fpga()) else { return };
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/channels.py");
-    ended(&site.native(&python, &[program, "native", "300", "--save-binary", "design"]));
-    let args = [program, "proxied", "300", "--binary", "design", "--pause", "0.01"];
+    ended(&site.native(&python, &[program, "native", "80", "--save-binary", "design"]));
+    let args = [program, "proxied", "80", "--binary", "design", "--pause", "0.01"];
     let running = site.exec(&python, &args).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the first rounds", || (lines(&site.path("proxied")) > 5).then_some(()));
     let (again, done) = ("try again", |output: &Output| output.status.success());

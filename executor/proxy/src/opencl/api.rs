@@ -90,6 +90,7 @@ mod table {
         clGetEventInfo(Handle, u32, Size, *mut c_void, *mut Size) -> i32;
         clGetEventProfilingInfo(Handle, u32, Size, *mut c_void, *mut Size) -> i32;
         clFlush(Handle) -> i32;
+        clFinish(Handle) -> i32;
         clEnqueueReadBuffer(Handle, Handle, u32, Size, Size, *mut c_void, u32, Wait, Event) -> i32;
         clEnqueueWriteBuffer(Handle, Handle, u32, Size, Size, Void, u32, Wait, Event) -> i32;
         clEnqueueReadBufferRect(Handle, Handle, u32, Sizes, Sizes, Sizes, Size, Size, Size, Size, *mut c_void, u32, Wait, Event) -> i32;
