@@ -77,37 +77,55 @@ fn two_jobs_share_a_device_and_do_not_meet() {
 #[test]
 fn replicas_share_a_device_that_holds_one_of_them() {
     let Some(python) = python() else { return };
-    for make in [pocl, fpga] {
-        let moved = |shuffles: [&str; 2]| {
-            let site = make()?;
-            let args = |losses: &'static str, shuffle| [losses, "150", "--dataset", "8", "--shuffle", shuffle];
-            let train = training();
-            for (native, shuffle) in ["native one", "native other"].into_iter().zip(shuffles) {
-                ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));
-            }
-            let start = |losses, shuffle| {
-                let mut command =
-                    site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
-                command.arg(&python).arg(&train).args(args(losses, shuffle)).spawn().unwrap()
-            };
-            let (one, other) = (start("one", shuffles[0]), start("other", shuffles[1]));
-            finished(one);
-            finished(other);
-            for (native, proxied) in [("native one", "one"), ("native other", "other")] {
-                assert_eq!(fs::read(site.path(proxied)).unwrap(), fs::read(site.path(native)).unwrap(), "{}", site.device);
-            }
-            let listed = site.orrery(&["devices", "--output", "json"]).output().unwrap();
-            let rows: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-            let sums = rows.as_array().unwrap().iter().find_map(|row| row["switching"].as_object().cloned()).unwrap();
-            println!("{}, order of data {shuffles:?}: {}", site.device, serde_json::to_string(&sums).unwrap());
-            let number = |name: &str| sums[name].as_f64().unwrap();
-            assert!(number("switches") >= 4.0 && number("move_s") < number("turn_s"));
-            Some((number("out_bytes") + number("in_bytes")) / number("switches"))
+    let moved = |shuffles: [&str; 2]| {
+        let site = pocl()?;
+        let args = |losses: &'static str, shuffle| [losses, "150", "--dataset", "8", "--shuffle", shuffle];
+        let train = training();
+        for (native, shuffle) in ["native one", "native other"].into_iter().zip(shuffles) {
+            ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));
+        }
+        let start = |losses, shuffle| {
+            let mut command = site.orrery(&["exec", "--device", site.device, "--quantum-ms", "50", "--memory-mib", "5", "--"]);
+            command.arg(&python).arg(&train).args(args(losses, shuffle)).spawn().unwrap()
         };
-        let Some(equal) = moved(["1", "1"]) else { continue };
-        let different = moved(["1", "2"]).unwrap();
-        assert!(equal < 0.5 * different, "bytes a switch: {equal} with equal buffers, {different} without");
-    }
+        let (one, other) = (start("one", shuffles[0]), start("other", shuffles[1]));
+        finished(one);
+        finished(other);
+        for (native, proxied) in [("native one", "one"), ("native other", "other")] {
+            assert_eq!(fs::read(site.path(proxied)).unwrap(), fs::read(site.path(native)).unwrap(), "{}", site.device);
+        }
+        let listed = site.orrery(&["devices", "--output", "json"]).output().unwrap();
+        let rows: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let sums = rows.as_array().unwrap().iter().find_map(|row| row["switching"].as_object().cloned()).unwrap();
+        println!("{}, order of data {shuffles:?}: {}", site.device, serde_json::to_string(&sums).unwrap());
+        let number = |name: &str| sums[name].as_f64().unwrap();
+        assert!(number("switches") >= 4.0 && number("move_s") < number("turn_s"));
+        Some((number("out_bytes") + number("in_bytes")) / number("switches"))
+    };
+    let Some(equal) = moved(["1", "1"]) else { return };
+    let different = moved(["1", "2"]).unwrap();
+    assert!(equal < 0.5 * different, "bytes a switch: {equal} with equal buffers, {different} without");
+}
+
+/// Contents of Intel's FPGA emulator stay where they are (executor/PROXY.md): turns where there is room, and an error where not.
+#[test]
+fn an_fpgas_replicas_take_turns_where_there_is_room() {
+    let Some((python, site)) = python().zip(fpga()) else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "60", "--dataset", "8"]));
+    let start = |losses: &str| {
+        let mut command = site.orrery(&["exec", "--device", "FPGA", "--quantum-ms", "20", "--memory-mib", "9", "--"]);
+        command.arg(&python).args([&train, losses, "60", "--dataset", "8"]).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (one, other) = (start("one"), start("other"));
+    wait_for("both", || (lines(&site.path("one")) > 0 && lines(&site.path("other")) > 0).then_some(()));
+    let third = start("third").wait_with_output().unwrap();
+    finished(one);
+    finished(other);
+    let native = fs::read(site.path("native")).unwrap();
+    assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+    let said = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(third.status.success() || said.contains("ALLOCATION_FAILURE"), "{said}");
 }
 
 /// As FPGAs need it: the program never sees source.
@@ -121,6 +139,33 @@ fn training_from_a_binary_comes_to_the_same_bits() {
         ended(&site.exec(&python, &[&train, "proxied", "50", "--binary", "kernels"]).output().unwrap());
         assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
     }
+}
+
+/// Kernels that wait for one another on a channel, from a binary, natively and through the proxy, and through a checkpoint.
+#[test]
+fn channels_between_kernels_carry_the_same_numbers() {
+    let Some((python, site)) = python().zip(fpga()) else { return };
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/channels.py");
+    ended(&site.native(&python, &[program, "native", "80", "--save-binary", "design"]));
+    let args = [program, "proxied", "80", "--binary", "design", "--pause", "0.01"];
+    let running = site.exec(&python, &args).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the first rounds", || (lines(&site.path("proxied")) > 5).then_some(()));
+    let (again, done) = ("try again", |output: &Output| output.status.success());
+    let mut saved = site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap();
+    // Between two launches of the program's nothing ends a kernel that waits.
+    for _ in 0..3 {
+        if !done(&saved) && String::from_utf8_lossy(&saved.stderr).contains(again) {
+            saved = site.orrery(&["checkpoint", &site.job(), "store"]).output().unwrap();
+        }
+    }
+    if criu() {
+        ended(&saved);
+        finished(running);
+        ended(&site.orrery(&["restore", "store"]).output().unwrap());
+    } else {
+        finished(running);
+    }
+    assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
 }
 
 /// pyopencl's own tests, from its source package: the same outcomes, but that shared virtual memory is not there.
@@ -259,6 +304,33 @@ fn a_checkpoint_that_fails_leaves_the_previous_one_and_the_job() {
     fs::rename(site.path("store/kept"), site.path("store/chunks")).unwrap();
     ended(&site.orrery(&["restore", "store"]).output().unwrap());
     assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap());
+}
+
+/// Devices of one runtime that are not alike: a job that was on one does not go on on the other, and is told why.
+#[test]
+fn a_job_goes_on_on_devices_of_its_model_only() {
+    let Some(mut site) = pocl().filter(|_| criu()) else { return };
+    site.device = "opencl:0.1";
+    let several = |mut command: Command| {
+        command.env("POCL_DEVICES", "pthread basic");
+        command
+    };
+    let script = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo $i >>steps; sleep 0.05; done";
+    let running = several(site.exec(Path::new("/bin/sh"), &["-c", script])).spawn().unwrap();
+    wait_for("the first steps", || (lines(&site.path("steps")) > 3).then_some(()));
+    let job = site.job();
+    let refused = |mut command: Command| {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("the job was on a pthread") && said.contains("this device is a basic"), "{said}");
+    };
+    refused(several(site.orrery(&["migrate", &job, "--device", "opencl:0.0"])));
+    ended(&several(site.orrery(&["checkpoint", &job, "store"])).output().unwrap());
+    finished(running);
+    refused(several(site.orrery(&["restore", "store", "--device", "opencl:0.0"])));
+    ended(&several(site.orrery(&["restore", "store", "--device", "opencl:0.1"])).output().unwrap());
+    assert_eq!(lines(&site.path("steps")), 100);
 }
 
 #[test]

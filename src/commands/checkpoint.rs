@@ -8,7 +8,10 @@ use clap::Args;
 use proxy::checkpoint::{self, Costs};
 use proxy::job::Job;
 use proxy::restore::{self, Commands};
-use proxy::{device, migrate};
+use proxy::{device, migrate, tree};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 #[derive(Args)]
 pub struct CheckpointArgs {
@@ -49,8 +52,22 @@ pub struct MigrateArgs {
 
 /// Writes a job to a folder and prints what that took.
 pub fn save(args: &CheckpointArgs) -> Result<Verdict> {
-    let costs = checkpoint::save(&Job::find(&args.job)?, &args.store, args.keep).context("checkpoint")?;
+    let job = Job::find(&args.job)?;
+    go_on_when_interrupted(job.pid);
+    let costs = checkpoint::save(&job, &args.store, args.keep).context("checkpoint")?;
     print(&costs)
+}
+
+/// A command that is told to end half-way must not leave the job standing.
+fn go_on_when_interrupted(pid: i32) {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            tree::signal_all(pid, Signal::CONT);
+            eprintln!("error: interrupted; the job goes on, and the previous checkpoint, if there is one, is intact");
+            std::process::exit(128 + signal);
+        }
+    });
 }
 
 /// Makes a job again and runs it to its end.

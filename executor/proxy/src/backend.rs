@@ -3,6 +3,7 @@
 use crate::answers::Reply;
 use ring::{Body, Region};
 use std::sync::Arc;
+use std::time::Duration;
 use wire::{Id, Request};
 
 /// How a request was taken.
@@ -75,11 +76,12 @@ pub trait Backend: Send {
     /// What has ended since it was asked last. Asked from any thread, with every answer.
     fn news(&self) -> Box<dyn Fn() -> News + Send>;
 
-    /// Finishes all that was given to the device, and all answers to it.
+    /// Finishes all that was given to the device, and all answers to it. False: it took longer than `patience`, as it does when a
+    /// kernel waits for one that the program has yet to launch (FPGA channels).
     ///
     /// # Errors
     /// The device is lost.
-    fn drain(&mut self) -> Result<(), DeviceError>;
+    fn drain(&mut self, patience: Duration) -> Result<bool, DeviceError>;
 
     /// The memory that has contents of its own, in the order of ids.
     fn memory(&self) -> Vec<Memory>;
@@ -98,6 +100,11 @@ pub trait Backend: Send {
 
     /// Contents may pass between this worker and others of its device from now on: see [`Backend::part_with`].
     fn share(&mut self) {}
+
+    /// Whether memory can be freed under the objects of a living session and made again, without their contents being wrong then.
+    fn movable(&self) -> bool {
+        true
+    }
 
     /// The sums of an object's contents under `keys`, as `spare.rs` defines them, found by the device itself; none where only
     /// reading all of it would do. Call it after `drain`.

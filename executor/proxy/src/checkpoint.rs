@@ -47,7 +47,7 @@ pub(crate) struct Manifest {
 impl Manifest {
     fn chunks(&self) -> impl Iterator<Item = Digest> {
         let files = self.files.iter().chain(&self.parts);
-        files.flat_map(|file| &file.chunks).chain(&self.contents).copied()
+        files.flat_map(SavedFile::chunks).chain(&self.contents).copied()
     }
 }
 
@@ -87,8 +87,8 @@ impl Spool {
     /// Beside the store, if that is a folder; else where temporary files go.
     pub(crate) fn open(objects: &dyn Objects, what: &str) -> io::Result<Spool> {
         let root = objects.folder().map_or_else(std::env::temp_dir, Path::to_owned);
-        let path = root.join(format!("{what}-{}.spool", std::process::id()));
-        // Left by one that was killed, and whose number came again.
+        forget_dead(&root);
+        let path = root.join(format!("orrery-{what}-{}.spool", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         place::private_folder(&path)?;
         Ok(Spool(fs::canonicalize(path)?))
@@ -97,6 +97,18 @@ impl Spool {
     /// Where the proxy puts device memory: where it is to be, if that is a folder.
     pub(crate) fn chunks(&self, objects: &dyn Objects) -> PathBuf {
         objects.folder().map_or_else(|| self.0.join("memory"), Path::to_owned)
+    }
+}
+
+/// Removes spools of processes that were killed.
+fn forget_dead(root: &Path) {
+    for path in fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner =
+            name.strip_prefix("orrery-").and_then(|name| name.strip_suffix(".spool")?.rsplit_once('-')?.1.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(path);
+        }
     }
 }
 

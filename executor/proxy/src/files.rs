@@ -2,6 +2,7 @@
 
 use crate::spare::sums;
 use crate::store::{Digest, Store, Stored};
+use rustix::fs::{SeekFrom, seek};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,6 +16,8 @@ const PAGE: usize = 4096;
 const PAGES: u64 = 16;
 /// The longest chunk.
 const CHUNK: usize = 64 * PAGE;
+/// Bytes that are read at a time.
+const READ: usize = 4 << 20;
 
 /// A file as a checkpoint has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,8 +25,22 @@ pub(crate) struct SavedFile {
     pub(crate) path: PathBuf,
     mode: u32,
     len: u64,
+    runs: Vec<Run>,
+}
+
+/// Data without holes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Run {
+    /// Where it begins.
+    at: u64,
     #[serde(with = "hex")]
-    pub(crate) chunks: Vec<Digest>,
+    chunks: Vec<Digest>,
+}
+
+impl SavedFile {
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Digest> {
+        self.runs.iter().flat_map(|run| &run.chunks)
+    }
 }
 
 /// Digests as text.
@@ -63,27 +80,44 @@ pub(crate) fn save_files(pids: &[i32], job_folder: &Path, store: &Store, stored:
     paths.into_iter().map(|path| save_file(path, store, stored)).collect()
 }
 
-/// Stores a file. Chunks end after pages whose contents say so: a page that was put in or left out changes one chunk, and not all
-/// that follow.
+/// Stores a file, but not its holes: a ring's file is mostly that.
 pub(crate) fn save_file(path: PathBuf, store: &Store, stored: &mut Stored) -> io::Result<SavedFile> {
-    let mut file = File::open(&path)?;
-    let mode = file.metadata()?.permissions().mode();
-    let (mut chunks, mut len) = (Vec::new(), 0);
-    let mut chunk = Vec::with_capacity(CHUNK);
+    let file = File::open(&path)?;
+    let (mode, len) = (file.metadata()?.permissions().mode(), file.metadata()?.len());
+    let (mut runs, mut at) = (Vec::new(), 0);
+    // Past the last data the system says that there is none.
+    while let Ok(start) = seek(&file, SeekFrom::Data(at)) {
+        at = seek(&file, SeekFrom::Hole(start))?;
+        seek(&file, SeekFrom::Start(start))?;
+        runs.push(Run { at: start, chunks: save_run((&file).take(at - start), store, stored)? });
+    }
+    Ok(SavedFile { path, mode, len, runs })
+}
+
+/// Stores a run of data. Chunks end after pages whose contents say so: a page that was put in or left out changes one chunk, and not
+/// all that follow.
+fn save_run(mut data: impl Read, store: &Store, stored: &mut Stored) -> io::Result<Vec<Digest>> {
+    let (mut chunks, mut buffer) = (Vec::new(), Vec::with_capacity(READ));
     loop {
-        let start = chunk.len();
-        let read = file.by_ref().take(PAGE as u64).read_to_end(&mut chunk)?;
-        len += read as u64;
-        let last = read < PAGE;
-        let ends = last || chunk.len() >= CHUNK || sums(&chunk[start..], [1, 2])[0].is_multiple_of(PAGES);
-        if ends && !chunk.is_empty() {
-            chunks.push(store.put(&chunk, stored)?);
-            chunk.clear();
+        let wanted = (READ - buffer.len()) as u64;
+        let last = (data.by_ref().take(wanted).read_to_end(&mut buffer)? as u64) < wanted;
+        let mut start = 0;
+        while let Some(len) = chunk_len(&buffer[start..]).or((last && start < buffer.len()).then_some(buffer.len() - start)) {
+            chunks.push(store.put(&buffer[start..start + len], stored)?);
+            start += len;
         }
         if last {
-            return Ok(SavedFile { path, mode, len, chunks });
+            return Ok(chunks);
         }
+        buffer.drain(..start);
     }
+}
+
+/// Bytes of the first chunk, if its end is here.
+fn chunk_len(bytes: &[u8]) -> Option<usize> {
+    let ends = |page: &[u8]| page.len() == PAGE && sums(page, [1, 2])[0].is_multiple_of(PAGES);
+    let found = bytes.chunks(PAGE).take(CHUNK / PAGE).position(ends).map(|at| (at + 1) * PAGE);
+    found.or((bytes.len() >= CHUNK).then_some(CHUNK))
 }
 
 /// Stores all files of a folder, under their paths in it.
@@ -106,7 +140,7 @@ pub(crate) fn save_folder(folder: &Path, store: &Store, stored: &mut Stored) -> 
     Ok(files)
 }
 
-/// Puts files back: those with paths of their own where they were, the others under `root`. Holes stay holes.
+/// Puts a file back: where it was if its path says that, else under `root`.
 pub(crate) fn restore_file(saved: &SavedFile, root: &Path, store: &Store) -> io::Result<()> {
     let path = root.join(&saved.path);
     if let Some(parent) = path.parent() {
@@ -115,14 +149,17 @@ pub(crate) fn restore_file(saved: &SavedFile, root: &Path, store: &Store) -> io:
     // In place: other names and openings of the file must keep meaning it.
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
     file.set_permissions(fs::Permissions::from_mode(saved.mode & 0o7777))?;
-    let fresh = file.metadata()?.len() == 0;
-    let mut at = 0;
-    for digest in &saved.chunks {
-        let chunk = store.get(digest)?;
-        if !fresh || chunk.iter().any(|byte| *byte != 0) {
+    // What was in holes' places before must go.
+    if file.metadata()?.len() > 0 {
+        file.set_len(0)?;
+    }
+    for run in &saved.runs {
+        let mut at = run.at;
+        for digest in &run.chunks {
+            let chunk = store.get(digest)?;
             file.write_all_at(&chunk, at)?;
+            at += chunk.len() as u64;
         }
-        at += chunk.len() as u64;
     }
     file.set_len(saved.len)
 }
@@ -175,5 +212,27 @@ mod tests {
         let more = save(&pages, b"end");
         assert!(more.new_bytes <= 2 * CHUNK as u64, "{more:?}");
         assert_eq!(save(&[], b""), Stored::default());
+    }
+
+    #[test]
+    fn holes_are_not_stored_and_stay_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let path = folder.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        file.write_all_at(&[7; 10_000], 1 << 30).unwrap();
+        file.write_all_at(b"end", (1 << 40) - 3).unwrap();
+        let mut stored = Stored::default();
+        let saved = save_file(path.clone(), &store, &mut stored).unwrap();
+        assert!(stored.bytes < 64 << 10, "{stored:?}");
+        fs::write(&path, [9; 100]).unwrap();
+        restore_file(&saved, Path::new("/"), &store).unwrap();
+        let file = File::open(&path).unwrap();
+        let mut bytes = [1; 3];
+        for (at, expected) in [(0, [0; 3]), ((1 << 30) + 9_998, [7, 7, 0]), ((1 << 40) - 3, *b"end")] {
+            file.read_exact_at(&mut bytes, at).unwrap();
+            assert_eq!(bytes, expected);
+        }
     }
 }

@@ -10,8 +10,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::{Call, Id, Request};
+
+/// How long the device's work may take to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything of a session that is not in its ring's file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub enum ImageError {
     /// The ring.
     #[error("checkpoint: {0}")]
     Ring(#[from] ring::Error),
+    /// Its work does not end.
+    #[error("checkpoint: work on the device does not end while the program stands still; try again")]
+    Busy,
     /// An object cannot be made on this device.
     #[error("checkpoint: the device refuses to make an object again: error {code} for {request:?}")]
     Refused {
@@ -88,7 +94,9 @@ impl Session {
     /// The device is lost, or the store cannot be written.
     pub fn save(&mut self, store: &Store, ring_to: &Path) -> Result<(Image, Cost), ImageError> {
         let began = Instant::now();
-        self.backend.drain()?;
+        if !self.backend.drain(PATIENCE)? {
+            return Err(ImageError::Busy);
+        }
         let drain_s = began.elapsed().as_secs_f64();
         let mut stored = Stored::default();
         let mut memory = Vec::new();

@@ -8,6 +8,7 @@ use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use wire::{Arg, DEVICE, Id, Info, Op, Request, Stage, cl};
 
 type Result<T> = std::result::Result<T, i32>;
@@ -292,8 +293,8 @@ impl Backend for Simulated {
         Box::new(move || News { reads: told(), events: Vec::new() })
     }
 
-    fn drain(&mut self) -> std::result::Result<(), DeviceError> {
-        Ok(())
+    fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {
+        Ok(true)
     }
 
     fn memory(&self) -> Vec<Memory> {

@@ -6,6 +6,7 @@
 
 use crate::answers::Reply;
 use crate::backend::{DeviceError, Memory, Outcome};
+use crate::image::PATIENCE;
 use crate::session::{After, Session};
 use crate::spare::{Copied, Key, sums};
 use ring::Body;
@@ -33,11 +34,15 @@ impl Session {
     pub(crate) fn pass_on(&mut self) -> After {
         let Some(seat) = self.seat.as_ref().filter(|seat| seat.is_mine() && seat.awaited()) else { return After::Continue };
         let began = Instant::now();
-        if let Err(error) = self.backend.drain() {
-            eprintln!("orrery proxy: {error}");
-            return After::End;
+        match self.backend.drain(seat.quantum()) {
+            Ok(true) => seat.pass(began.elapsed()),
+            // What runs may wait for what the worker has sent since. It will be asked again.
+            Ok(false) => seat.keep(),
+            Err(error) => {
+                eprintln!("orrery proxy: {error}");
+                return After::End;
+            }
         }
-        seat.pass(began.elapsed());
         After::Continue
     }
 
@@ -104,7 +109,15 @@ impl Session {
         if self.away.is_some() || made.is_empty() || self.seat.is_none() {
             return Ok(());
         }
-        self.backend.drain()?;
+        if !self.backend.movable() {
+            return Err(DeviceError {
+                what: "contents of this kind of device stay where they are",
+                code: cl::INVALID_OPERATION,
+            });
+        }
+        if !self.backend.drain(PATIENCE)? {
+            return Err(DeviceError { what: "moving contents while work goes on", code: cl::INVALID_OPERATION });
+        }
         let ours: Vec<Id> = made.iter().map(|(id, ..)| *id).collect();
         let contents: Vec<Memory> = self.backend.memory().into_iter().filter(|memory| ours.contains(&memory.id)).collect();
         for memory in &contents {

@@ -12,6 +12,7 @@ use crate::spare::sums;
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use wire::cuda::{self, Call, FunctionInfo, Span, Work};
 use wire::{DEVICE, Id, Request, Stage};
 
@@ -268,8 +269,8 @@ impl Backend for Simulated {
         Box::new(move || News { reads: told(), events: Vec::new() })
     }
 
-    fn drain(&mut self) -> std::result::Result<(), DeviceError> {
-        Ok(())
+    fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {
+        Ok(true)
     }
 
     fn memory(&self) -> Vec<Contents> {

@@ -168,19 +168,20 @@ impl OpenCl {
             Some(Object::Queue { late, .. }) => late.swap(0, Ordering::SeqCst),
             _ => cl::INVALID_COMMAND_QUEUE,
         };
-        let result = if late != 0 { Err(late) } else { self.queue(id).and_then(|queue| self.mark_end(queue, reply)) };
+        let result = if late != 0 { Err(late) } else { self.queue(id).and_then(|queue| self.mark_end(queue, Some(reply))) };
         match result {
             Ok(()) => Outcome::Later,
             Err(code) => Outcome::Now(code, Vec::new()),
         }
     }
 
-    fn mark_end(&self, queue: Handle, reply: &Reply) -> Result<()> {
+    /// Has the runtime call back, and whoever waits be answered, when all that the queue has now is over.
+    pub(super) fn mark_end(&self, queue: Handle, reply: Option<&Reply>) -> Result<()> {
         let (api, mut event) = (self.api(), Handle::default());
         check(call!(api, clEnqueueMarkerWithWaitList(queue, 0, null(), &mut event))?)?;
         // Told by its status, so that failed commands do not fail the finish: they have their own events.
-        let waiter = Gathering::new(1, reply.clone(), true);
-        when_over(&api, &self.outstanding, event, cl::COMPLETE, Some(waiter), Body::Empty)?;
+        let waiter = reply.map(|reply| Gathering::new(1, reply.clone(), true));
+        when_over(&api, &self.outstanding, event, cl::COMPLETE, waiter, Body::Empty)?;
         check(call!(api, clFlush(queue))?)
     }
 

@@ -5,6 +5,7 @@ use super::OpenCl;
 use super::api::Api;
 use super::raw::{Contents, Handle, Mem, Object, call, check};
 use crate::backend::Spare;
+use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, PoisonError};
 use wire::{Id, Request, cl};
@@ -73,14 +74,19 @@ impl Sums {
         Ok(Sums { queue, kernel, parts })
     }
 
-    fn of(&self, api: &Api, data: Handle, len: u64, keys: [u64; 2]) -> Result<[u64; 2], i32> {
+    fn of(&self, api: &Api, data: Handle, len: u64, keys: [u64; 2], kind: u64) -> Result<[u64; 2], i32> {
         let word = size_of::<u64>();
-        let args = [
+        let each = (len / 8).div_ceil(ITEMS as u64);
+        let (first, step) = if kind & cl::DEVICE_TYPE_GPU != 0 { (1, ITEMS as u64) } else { (each, 1) };
+        let args: [(usize, *const c_void); 8] = [
             (word, (&raw const data).cast()),
             (word, (&raw const len).cast()),
             (word, (&raw const keys[0]).cast()),
             (word, (&raw const keys[1]).cast()),
             (word, (&raw const self.parts).cast()),
+            (word, (&raw const each).cast()),
+            (word, (&raw const first).cast()),
+            (word, (&raw const step).cast()),
         ];
         for (index, (len, value)) in args.into_iter().enumerate() {
             check(call!(api, clSetKernelArg(self.kernel, index as u32, len, value))?)?;
@@ -121,7 +127,7 @@ impl OpenCl {
     pub(super) fn sums_in_common(&self, id: Id, keys: [u64; 2]) -> Option<[u64; 2]> {
         let &Mem { handle, contents: Contents::Bytes(len), .. } = self.in_common(id)? else { return None };
         let common = self.device.common.lock().unwrap_or_else(PoisonError::into_inner);
-        common.as_ref()?.sums.as_ref()?.of(&self.device.api, handle, len, keys).ok()
+        common.as_ref()?.sums.as_ref()?.of(&self.device.api, handle, len, keys, self.device.kind).ok()
     }
 
     pub(super) fn part_with_buffer(&mut self, id: Id) -> Option<Spare> {

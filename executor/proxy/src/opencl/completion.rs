@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use wire::{Id, cl};
 
 /// How many completions the runtime still owes.
@@ -31,12 +32,11 @@ impl Outstanding {
         }
     }
 
-    /// Waits until the runtime has called back for every command that is over.
-    pub(crate) fn wait_for_none(&self) {
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        while *count > 0 {
-            count = self.none.wait(count).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits until the runtime has called back for every command. False: it has not, for so long.
+    pub(crate) fn wait_for_none(&self, patience: Duration) -> bool {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.none.wait_timeout_while(count, patience, |count| *count > 0);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 

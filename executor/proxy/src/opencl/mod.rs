@@ -20,8 +20,11 @@ use raw::{Contents, Handle, Mem, Object, call, check, query, word};
 use ring::{Body, Region};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 use wire::{DEVICE, Id, Request, cl};
 
+/// How long work may go on that nobody waits for any more.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that a checkpoint reads from a buffer at a time.
 const PIECE: u64 = 4 << 20;
 
@@ -223,15 +226,23 @@ impl Backend for OpenCl {
         Box::new(move || watched.news())
     }
 
-    fn drain(&mut self) -> Result<(), DeviceError> {
+    fn drain(&mut self, patience: Duration) -> Result<bool, DeviceError> {
+        for object in self.objects.values() {
+            if let Object::Queue { handle, .. } = object {
+                self.mark_end(*handle, None).map_err(|code| DeviceError { what: "finishing a queue", code })?;
+            }
+        }
+        if !self.outstanding.wait_for_none(patience) {
+            return Ok(false);
+        }
+        // The markers only say that this will not take long: a callback need not mean that all before it can be seen.
         for object in self.objects.values() {
             if let Object::Queue { handle, .. } = object {
                 let code = call!(self.device.api, clFinish(*handle)).unwrap_or_else(|code| code);
                 check(code).map_err(|code| DeviceError { what: "finishing a queue", code })?;
             }
         }
-        self.outstanding.wait_for_none();
-        Ok(())
+        Ok(true)
     }
 
     fn memory(&self) -> Vec<Memory> {
@@ -269,6 +280,11 @@ impl Backend for OpenCl {
         self.shares = true;
     }
 
+    fn movable(&self) -> bool {
+        // On Intel's FPGA emulator contents were wrong afterwards, in one turn of some ten, and nobody knows why.
+        self.device.kind & cl::DEVICE_TYPE_ACCELERATOR == 0
+    }
+
     fn sums(&mut self, id: Id, keys: [u64; 2]) -> Option<[u64; 2]> {
         self.sums_in_common(id, keys)
     }
@@ -290,8 +306,11 @@ impl Backend for OpenCl {
 
 impl Drop for OpenCl {
     fn drop(&mut self) {
-        // What still runs uses what would be freed.
-        let _ = self.drain();
+        // What still runs uses what would be freed. Should it never end, then nothing is.
+        if let Ok(false) = self.drain(LAST_PATIENCE) {
+            eprintln!("orrery proxy: work of a worker that is gone does not end; what it uses is not freed");
+            return;
+        }
         for queue in self.savers.values() {
             let _ = call!(self.device.api, clReleaseCommandQueue(*queue));
         }

@@ -7,21 +7,21 @@
 //! stream, because the staging area is memory that the driver does not know.
 #![allow(unsafe_code, reason = "calls into CUDA's driver")]
 
+mod backend;
+
 use super::cublas::Blas;
 use super::device::{Device, describe};
 use super::mapped::{Mapped, ok};
-use super::{Failure, Result, encoded, now, settle};
-use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+use super::{Failure, Result, encoded, now};
 use cudarc::driver::sys;
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use wire::Id;
 use wire::cuda::{self, Call, Span};
-use wire::{DEVICE, Id, Request};
 
 /// Bytes that checkpoints read and write at a time.
 const PIECE: u64 = 16 << 20;
@@ -328,86 +328,4 @@ fn between(from: sys::CUevent, to: sys::CUevent) -> std::result::Result<f32, i32
     let mut milliseconds = 0.0;
     // SAFETY: the pointer is to a value of this function, events are the driver's.
     ok(unsafe { sys::cuEventElapsedTime_v2(&mut milliseconds, from, to) }).map(|()| milliseconds)
-}
-
-impl Backend for Real {
-    fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome {
-        let result = self.enter().and_then(|()| match request {
-            Request::Cuda(call) => self.call(call, body, region),
-            Request::Release { id } => self.release(*id).map(|()| Vec::new()),
-            Request::PastEvent { id: DEVICE, status, .. } => {
-                self.failed = Some((*status).into());
-                Ok(Vec::new())
-            }
-            Request::PastEvent { id, times, .. } => {
-                if let Some(Object::Event(_, _, past)) = self.objects.get_mut(id) {
-                    *past = times.first().copied();
-                }
-                Ok(Vec::new())
-            }
-            _ => Err(cuda::NOT_SUPPORTED.into()),
-        });
-        settle(&mut self.failed, result, reply)
-    }
-
-    fn news(&self) -> Box<dyn Fn() -> News + Send> {
-        let reads = self.reads.clone();
-        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
-        Box::new(move || News { reads: told(), events: Vec::new() })
-    }
-
-    fn drain(&mut self) -> std::result::Result<(), DeviceError> {
-        let waited = self.enter().map_err(|failure| failure.code).and_then(|()| self.wait(cuda::DEFAULT_STREAM, false));
-        waited.map_err(|code| DeviceError { what: "finishing the device's work", code })
-    }
-
-    fn memory(&self) -> Vec<Memory> {
-        let mapped = self.mapped.iter().flat_map(|mapped| mapped.all().map(|(id, _, size)| (id, size)));
-        let globals = self.objects.iter().filter_map(|(id, object)| match object {
-            Object::Global(_, _, size) => Some((*id, *size)),
-            _ => None,
-        });
-        let mut all: Vec<Memory> = mapped.chain(globals).map(|(id, len)| Memory { id, len, piece: PIECE }).collect();
-        all.sort_by_key(|memory| memory.id);
-        all
-    }
-
-    fn read(&mut self, id: Id, offset: u64, to: &mut [u8]) -> std::result::Result<(), DeviceError> {
-        let address = self.part(id, offset, to.len());
-        // SAFETY: the part is in this worker's memory, and the target is as long.
-        let read = address.and_then(|address| ok(unsafe { sys::cuMemcpyDtoH_v2(to.as_mut_ptr().cast(), address, to.len()) }));
-        read.map_err(|code| DeviceError { what: "reading memory", code })
-    }
-
-    fn write(&mut self, id: Id, offset: u64, from: &[u8]) -> std::result::Result<(), DeviceError> {
-        let address = self.part(id, offset, from.len());
-        // SAFETY: as above.
-        let written =
-            address.and_then(|address| ok(unsafe { sys::cuMemcpyHtoD_v2(address, from.as_ptr().cast(), from.len()) }));
-        written.map_err(|code| DeviceError { what: "writing memory", code })
-    }
-
-    fn past_events(&self) -> Vec<PastEvent> {
-        let failed = self.failed.iter().map(|failed| PastEvent { id: DEVICE, status: failed.code, times: Vec::new() });
-        let event = |(id, object): (&Id, &Object)| match object {
-            Object::Event(..) => Some(PastEvent { id: *id, status: 0, times: vec![self.time(*id).ok()?] }),
-            _ => None,
-        };
-        failed.chain(self.objects.iter().filter_map(event)).collect()
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        if self.context.is_null() || self.enter().is_err() {
-            return;
-        }
-        // SAFETY: the context and everything in it are this worker's; memory goes first, as it is not the context's.
-        unsafe {
-            sys::cuCtxSynchronize();
-            self.mapped = None;
-            self.blas = None;
-            sys::cuCtxDestroy_v2(self.context);
-        }
-    }
 }
