@@ -52,29 +52,29 @@ fn listen(stories: &mut Vec<Story>, step: &Step) {
             continue;
         }
         let number = story.attempts.len() as u32;
-        let current = story.attempts.last_mut().filter(|attempt| attempt.ended.is_none());
-        let close = |current: Option<&mut Attempt>, ending| current.map(|attempt| attempt.ended = Some((step.now, ending)));
+        let mut current = story.attempts.last_mut().filter(|attempt| attempt.ended.is_none());
+        let mut close = |ending| current.as_mut().map(|attempt| attempt.ended = Some((step.now, ending)));
         match *event {
             Event::Started { attempt, .. } if attempt.0 == number => {
-                if let Some(current) = current {
+                if let Some(current) = &mut current {
                     current.began.get_or_insert(step.now);
                 }
             }
             Event::Stopped { attempt, progress, .. } if attempt.0 == number => {
-                close(current, Ending::Reported(progress.0));
+                close(Ending::Reported(progress.0));
             }
-            Event::Failed { attempt, progress, lost, .. } if attempt.0 == number => {
-                if close(current, Ending::Reported(progress.0)).is_some() {
-                    story.failures += u16::from(!lost);
-                    let spent = !lost && story.failures >= story.spec.attempts_max;
-                    story.end = spent.then_some(step.now);
-                }
+            Event::Failed { attempt, progress, lost, .. }
+                if attempt.0 == number && close(Ending::Reported(progress.0)).is_some() =>
+            {
+                story.failures += u16::from(!lost);
+                let spent = !lost && story.failures >= story.spec.attempts_max;
+                story.end = spent.then_some(step.now);
             }
             Event::Finished { attempt, .. } if attempt.0 == number => {
-                story.end = close(current, Ending::Last).map(|()| step.now);
+                story.end = close(Ending::Last).map(|()| step.now);
             }
             Event::Withdrawn { .. } => {
-                close(current, Ending::Last);
+                close(Ending::Last);
                 story.end = Some(step.now);
             }
             _ => {}
@@ -144,7 +144,7 @@ fn book(story: &Story, tier: &Tier, books: &mut Books, waits: &mut [u128; 2]) {
         // Shrunk gangs are worth what the whole gang would have needed for the same.
         let full = u128::from(story.spec.demand.milli_total());
         let gross = (held * ran).min(full * done / UNIT);
-        books.useful += if done > 0 { gross * (to - from) / done } else { 0 };
+        books.useful += (gross * (to - from)).checked_div(done).unwrap_or(0);
     }
     books.jobs += 1;
     let window = tier.window.0;
