@@ -123,3 +123,34 @@ fn what_becomes_free_goes_back_in_the_order_of_the_table() {
     assert_eq!(first_to_grow([0, 1, 2]), 2);
     assert_eq!(first_to_grow([0, 2, 1]), 3);
 }
+
+/// A gang of the worst tier that asks for everything, among small jobs of its tier that never leave enough.
+#[test]
+fn nobody_starves_beyond_his_age_where_capacity_allows() {
+    let start = |starve: &str| {
+        let job = |submit_s: u64, size, work_s| Arrival {
+            submit: Time(submit_s * 1_000_000),
+            spec: JobSpec { tier: 2, ..JobSpec::whole(size) },
+            work: Span::from_secs(work_s),
+            patience: None,
+        };
+        let small = (0..300).map(|i| job(10 * i, 1, 100));
+        let mut jobs: Vec<Arrival> = small.chain([job(5, 8, 50)]).collect();
+        jobs.sort_by_key(|arrival| arrival.submit);
+        let gang = jobs.iter().position(|arrival| arrival.spec.demand.accelerators == 8).expect("it is there") as u32;
+        let policy = catalog::by_name(&format!("singularity(starve={starve})"), 0).expect("listed").0;
+        let place = placement::by_name("best-fit", 0).expect("listed");
+        let mut world = World::new(Scheduler::new(Fleet::uniform(1, 8), policy, place), &jobs, Ideal);
+        let mut started = None;
+        while let Some(step) = world.step() {
+            let begins = |order: &Order| matches!(order, Order::Start { job, .. } if job.0 == gang);
+            if started.is_none() && step.orders.iter().any(begins) {
+                started = Some(step.now.0 / 1_000_000);
+            }
+        }
+        assert!(world.all_done(), "{:?} never ended", world.left());
+        started.expect("everybody runs some time")
+    };
+    assert!(start("1e9") > 3000, "it waits for the last of the others");
+    assert_eq!(start("600"), 605, "it takes the place of those of its tier");
+}

@@ -128,17 +128,25 @@ mod tests {
     use super::*;
     use std::process::Command;
 
+    /// Does not outlive a test that fails.
+    struct Shell(std::process::Child);
+
+    impl Drop for Shell {
+        fn drop(&mut self) {
+            signal_all(self.0.id() as i32, Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
+
     #[test]
     fn a_tree_that_forks_all_the_time_stands_still() {
-        let mut shell = Command::new("/bin/sh").args(["-c", "while :; do /bin/true; done"]).spawn().unwrap();
-        let root = shell.id() as i32;
+        let shell = Shell(Command::new("/bin/sh").args(["-c", "while :; do /bin/true; done"]).spawn().unwrap());
+        let root = shell.0.id() as i32;
         std::thread::sleep(Duration::from_millis(50));
         let stopped = stop(root).unwrap();
         assert_eq!(stopped[0], root);
         std::thread::sleep(Duration::from_millis(20));
         assert!(stopped.iter().all(|pid| stands_still(*pid)));
         assert_eq!(members(root), stopped);
-        signal_all(root, Signal::KILL);
-        shell.wait().unwrap();
     }
 }
