@@ -11,7 +11,7 @@ use policies::{
     Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
     placement,
 };
-use sim::{Arrival, CostModel, Costs, Crashes, End, Limits, Recovery, World};
+use sim::{Arrival, BadEnd, CostModel, Costs, Crashes, End, Limits, Recovery, World};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use thiserror::Error;
@@ -287,7 +287,7 @@ impl Experiment {
             place.expect(&header.expected);
         }
         let scheduler = Scheduler::new(self.fleet.clone(), policy, place).with_tiers(&self.tiers);
-        let mut world = self.world().with_withdrawals(self.withdrawals());
+        let mut world = self.world().with_withdrawals(self.withdrawals()).with_ends(self.bad_ends());
         if !self.changes.is_empty() {
             world = world.with_faults(&self.fleet, self.changes.clone());
         }
@@ -377,6 +377,18 @@ impl Experiment {
         withdrawals
     }
 
+    /// The jobs that fail or are cancelled.
+    fn bad_ends(&self) -> impl Iterator<Item = (JobId, BadEnd, Span)> {
+        let jobs = self.trace.jobs.iter().enumerate().filter(|(_, job)| !self.is_replica(job));
+        jobs.filter_map(|(id, job)| {
+            let end = match self.rules.bad_end(job)? {
+                traces::Outcome::Failed => BadEnd::Fails,
+                _ => BadEnd::Cancelled,
+            };
+            Some((JobId(id as u32), end, job.duration))
+        })
+    }
+
     fn arrival(&self, job: &TraceJob, estimate: Option<Span>) -> Arrival {
         if self.is_replica(job) {
             let spec = JobSpec {
@@ -397,7 +409,7 @@ impl Experiment {
             tenant: TenantId(job.tenant),
             priority: self.rules.priority(job, tier),
             tier,
-            attempts_max: self.attempts_max,
+            attempts_max: if self.rules.bad_end(job).is_some() { 1 } else { self.attempts_max },
             estimate,
             elastic: self.rules.elastic(job),
             deadline_s: self.rules.deadline_s(job),

@@ -170,10 +170,11 @@ fn a_goodput_model_says_what_shrinking_costs() {
 #[test]
 fn gangs_keep_to_their_domains() {
     let folder = folder(SCENARIO);
-    let domains = r#"fleet.domains=[{ name = "island", nodes = 2, gangs = true }, { name = "rack", nodes = 4, gangs = true }]"#;
+    let domains = r#"fleet.domains=[{ name = "island", nodes = 4, gangs = true }, { name = "rack", nodes = 8, gangs = true }]"#;
     let run = |within: &str, output: &str| {
         let within = format!("jobs.within={within}");
-        orrery(folder.path(), &["run", "s.toml", "--check", "--output", output, "--set", domains, "--set", &within])
+        let fleet = ["--set", "fleet.nodes=32x2", "--set", domains, "--set", "workload.load=1.2", "--set", &within];
+        orrery(folder.path(), &[&["run", "s.toml", "--check", "--output", output], &fleet[..]].concat())
     };
     // --check looks at every gang of every step.
     let mean = |output: Output| {
@@ -181,13 +182,31 @@ fn gangs_keep_to_their_domains() {
         let runs: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         runs[0]["mean_wait_s"].as_f64().expect("jobs ended")
     };
-    let (free, kept) = (mean(run("[]", "json")), mean(run(r#"[{ domain = "island", up_to = 16 }]"#, "json")));
+    let (free, kept) = (mean(run("[]", "json")), mean(run(r#"[{ domain = "island", up_to = 8 }]"#, "json")));
     assert_ne!(free, kept, "no gang had to wait for an island");
     let refused = run(r#"[{ domain = "island", up_to = 64 }]"#, "table");
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{message}");
     assert!(message.contains("in one island"), "{message}");
-    let unknown = run(r#"[{ domain = "rail", up_to = 16 }]"#, "table");
+    let unknown = run(r#"[{ domain = "rail", up_to = 8 }]"#, "table");
     let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(message.contains("jobs.within") && message.contains("island, rack"), "{message}");
+}
+
+#[test]
+fn jobs_end_as_they_were_recorded_to() {
+    let folder = folder(SCENARIO);
+    let args = ["run", "s.toml", "--check", "--output", "json", "--set", "run.costs=zero", "--set", "workload.load=0.3"];
+    let counts = |extra: &[&str]| {
+        let runs = json(folder.path(), &[&args[..], extra].concat());
+        let count = |name: &str| runs[0][name].as_u64().expect("a count");
+        (count("jobs"), count("done"), count("failed"), count("withdrawn"))
+    };
+    let (jobs, done, failed, withdrawn) = counts(&["--set", "jobs.recorded_ends=true", "--set", r#"run.until="365d""#]);
+    let well = counts(&["--set", r#"run.until="365d""#]);
+    assert_eq!(well, (jobs, jobs, 0, 0), "by default all jobs end well");
+    assert_eq!(done + withdrawn, jobs);
+    // The workload's model is fitted to a fleet where three tenths of jobs are cancelled or fail.
+    assert!(failed * 20 > jobs && failed * 3 < jobs, "{failed} of {jobs} failed");
+    assert!(withdrawn * 20 > jobs && withdrawn * 2 < jobs, "{withdrawn} of {jobs} were cancelled");
 }

@@ -18,4 +18,4 @@ pub use costs::{COSTS, CostModel, Costs, CostsError};
 pub use driver::{Driver, End, Limits, Stop, Stretch, run};
 pub use events::EventQueue;
 pub use recovery::Recovery;
-pub use world::{Arrival, Crashes, ENDLESS, Switched, World};
+pub use world::{Arrival, BadEnd, Crashes, ENDLESS, Switched, World};

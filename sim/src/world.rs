@@ -1,10 +1,12 @@
 //! The truth: how long jobs really run, and what orders really do.
 
 mod carried;
+mod ends;
 mod snapshot;
 mod switching;
 mod troubles;
 
+pub use ends::BadEnd;
 pub use switching::Switched;
 
 use crate::costs::Costs;
@@ -169,6 +171,8 @@ pub struct World {
     switching: Option<Box<Switching>>,
     /// When jobs are withdrawn, the last first.
     withdrawals: Vec<(Time, JobId)>,
+    /// Jobs that do not end well.
+    ends: ends::Ends,
 }
 
 /// Nodes that break, where any do.
@@ -196,6 +200,7 @@ impl World {
             breaks: None,
             switching: None,
             withdrawals: Vec::new(),
+            ends: ends::Ends::new(),
         }
     }
 
@@ -318,6 +323,9 @@ impl World {
         }
         if self.breaks.is_some() {
             self.change_nodes(now, events);
+        }
+        if !self.ends.is_empty() {
+            self.end_badly(events);
         }
     }
 

@@ -5,7 +5,7 @@ use super::elastic::ElasticRule;
 use super::error::Place;
 use super::states::StateRule;
 use crate::generate::Keyed;
-use crate::model::{Trace, TraceJob};
+use crate::model::{Outcome, Trace, TraceJob};
 use policies::{Elastic, Fleet, Level};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub struct JobRules {
     /// Which gangs must keep to one domain of the fleet; the first rule that applies does. Default: they do where they can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<WithinRule>,
+    /// Whether jobs that failed or were cancelled, as the trace or the workload says, do so here too, when they have run for as long
+    /// as they did; such jobs have one attempt. Default: no, all jobs end well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recorded_ends: bool,
     /// What jobs have to carry when they are stopped, moved and saved. Default: as the costs say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<StateRule>,
@@ -134,6 +138,12 @@ impl JobRules {
         let slack = least + (most - least) * Keyed::new(0, "slack").uniform(&job.id);
         // A deadline is after the submission.
         libm::ceil(job.duration.as_secs_f64() * slack).clamp(1.0, f64::from(u32::MAX)) as u32
+    }
+
+    /// Whether a job ends badly, and how.
+    pub fn bad_end(&self, job: &TraceJob) -> Option<Outcome> {
+        let bad = matches!(job.outcome, Outcome::Failed | Outcome::Cancelled);
+        (self.recorded_ends && bad).then_some(job.outcome)
     }
 
     /// How a job may be resized.
