@@ -30,6 +30,7 @@ for case in fifo-pool-itp fifo-best-fit-itp fifo-skip-philly sjf-philly sjf-best
   "$bin/speed" --repeats "$turns" "$case"
 done | awk 'NR == 1 || !/^case,/' | tee "$out/speed.csv"
 "$bin/planet" | tee "$out/planet.json"
+"$bin/decide" | tee "$out/decide.csv"
 # Some minutes.
 "$bin/growth" --svg "$out/growth.svg" --most 1000000 | tee "$out/growth.csv"
 { nproc; grep -m 1 "model name" /proc/cpuinfo; uname -srm; rustc --version; python3 --version; cat /proc/loadavg; } > "$out/machine.txt"

@@ -79,7 +79,7 @@ fn replicas_share_a_device_that_holds_one_of_them() {
     let Some(python) = python() else { return };
     let moved = |shuffles: [&str; 2]| {
         let site = pocl()?;
-        let args = |losses: &'static str, shuffle| [losses, "150", "--dataset", "8", "--shuffle", shuffle];
+        let args = |losses: &'static str, shuffle| [losses, "900", "--dataset", "8", "--shuffle", shuffle];
         let train = training();
         for (native, shuffle) in ["native one", "native other"].into_iter().zip(shuffles) {
             ended(&site.native(&python, &[&[train.as_str()][..], &args(native, shuffle)].concat()));

@@ -3,7 +3,7 @@
 //! usage: `decide [--most N]`
 //!
 //! Columns: accelerators, running (jobs, at the end), waiting, policy, decisions, p50_us, p99_us, max_us (wall time of the events and the
-//! decision of one step, in microseconds). A tenth of the decisions comes before the count begins. The `max` of `hierarchy` has a look at
+//! decision of one step, in microseconds). The count begins when the fleet is full and a tenth as many decisions have been made. The `max` of `hierarchy` has a look at
 //! all parts for jobs to move in it, which is what it does instead of planning the whole fleet anew.
 
 use policies::{Elastic, Fleet, JobSpec, Scheduler, Span, Tiers, Time, catalog, placement};
@@ -71,7 +71,7 @@ fn measure(accelerators: u32, policy: &str) -> Result<Row, Box<dyn Error>> {
     let mut world = World::new(Costs::default(), None);
     let mut arrivals = (0..).map(|index| job(index, accelerators.into())).peekable();
     let filled = accelerators as usize / 5;
-    let (mut events, mut took, mut steps) = (Vec::new(), Vec::new(), 0);
+    let (mut events, mut took, mut full) = (Vec::new(), Vec::new(), 0);
     while took.len() < DECISIONS {
         let due = arrivals.peek().map(|arrival: &Arrival| arrival.submit);
         let known = world.next_time().into_iter().chain(due).chain(scheduler.next_wakeup()).min();
@@ -88,8 +88,8 @@ fn measure(accelerators: u32, policy: &str) -> Result<Row, Box<dyn Error>> {
         let decision = scheduler.decide(now);
         let nanos = began.elapsed().as_nanos() as u64;
         world.apply(now, decision.orders);
-        steps += 1;
-        if steps > filled + DECISIONS / 10 {
+        full += usize::from(scheduler.view().submitted() as usize > filled);
+        if full > DECISIONS / 10 {
             took.push(nanos);
         }
     }
@@ -100,7 +100,7 @@ fn measure(accelerators: u32, policy: &str) -> Result<Row, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let most: u32 = match (arguments.next().as_deref(), arguments.next()) {
-        (None, _) => 1_000_000,
+        (None, _) => 1_024_000,
         (Some("--most"), Some(most)) => most.parse()?,
         _ => return Err("usage: decide [--most N]".into()),
     };
