@@ -106,7 +106,7 @@ impl Knowledge {
             if !entry.could_hold(job.class, &job.spec.demand) {
                 continue;
             }
-            for kind in entry.kinds().filter(|&kind| job.spec.demand.types.contains(kind)) {
+            for kind in entry.kinds.iter().copied().filter(|&kind| job.spec.demand.types.contains(kind)) {
                 let seat = Seat { part, kind };
                 let rank = self.rank(seat, job);
                 if best.as_ref().is_none_or(|(other, _)| rank < *other) {

@@ -29,6 +29,8 @@ pub(super) struct Part {
     nodes: Vec<NodeId>,
     /// The fleet's number of a job, by the part's.
     pub jobs: IdTable<JobId>,
+    /// The types of its nodes, ascending.
+    pub kinds: Vec<TypeId>,
     /// The part without any job, and a placement to try it with.
     empty: Capacity,
     judge: Box<dyn Placement>,
@@ -76,12 +78,16 @@ impl Part {
         let Fleet { regions, clusters, types, domains, .. } = whole.clone();
         let fleet = Fleet { regions, clusters, types, domains, nodes: own };
         let policy = crate::catalog::by_name(&style.of, style.seed.wrapping_add(part as u64)).expect("tried before").0;
+        let mut kinds: Vec<TypeId> = fleet.nodes.iter().map(|node| node.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
         let mut scheduler = Scheduler::new(fleet.clone(), policy, placement.fork());
         scheduler.know_tiers(view.tiers());
         Part {
             scheduler,
             wakeup: None,
             nodes,
+            kinds,
             jobs: IdTable::default(),
             wanted: vec![[0; TIERS]; fleet.types.len()],
             empty: Capacity::new(fleet),
@@ -92,14 +98,6 @@ impl Part {
             orders: Vec::new(),
             notes: Vec::new(),
         }
-    }
-
-    /// The types of its accelerators; any one if it has none.
-    pub fn kinds(&self) -> impl Iterator<Item = TypeId> + use<> {
-        let mut kinds: Vec<TypeId> = self.empty.groups().iter().map(|group| group.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds.into_iter()
     }
 
     /// Whether such a gang would fit if nobody else were there and everything were up.
