@@ -2,7 +2,7 @@
 //!
 //! Two views are kept of every accelerator. *Planned* is what decisions use: accelerators of a job that was told to stop are
 //! free to plan with at once. *Held* is what jobs physically occupy, by the last event. A job placed on accelerators that are
-//! still held waits in [`Phase::Assigned`](crate::Phase::Assigned) until they are vacated.
+//! still held waits in [`Phase::Assigned`] until they are vacated.
 
 mod group;
 mod node;
