@@ -225,6 +225,11 @@ impl Scheduler {
         }
     }
 
+    /// After it was loaded and what others use was taken out again: only what had changed by the time it was saved has.
+    pub(crate) fn begin_again(&mut self, changes: u64) {
+        self.view.capacity.begin_again(changes);
+    }
+
     /// When the policy wants to be asked next, as things stand since it was asked last.
     pub(crate) fn wakeup_now(&self) -> Option<Time> {
         self.policy.next_wakeup(&self.view)

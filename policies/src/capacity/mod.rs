@@ -401,7 +401,12 @@ impl Capacity {
             }
         }
         self.generation = counts[0];
-        self.journal = Journal::after(self.nodes.len(), counts[1]);
+        self.begin_again(counts[1]);
+    }
+
+    /// Nobody is told what changed so far, which is `changes` changes.
+    pub(crate) fn begin_again(&mut self, changes: u64) {
+        self.journal = Journal::after(self.nodes.len(), changes);
     }
 
     /// Moves `allocation` out of (`taken`) or back into what is free. Inlined, so that each use knows its views.

@@ -87,7 +87,12 @@ impl Hierarchy {
         for (part, state) in self.parts.iter_mut().zip(state.parts) {
             part.become_again(state)?;
         }
+        let changes = |part: &Part| part.scheduler.view().capacity().journal().changes();
+        let changes: Vec<u64> = self.parts.iter().map(changes).collect();
         state.spanning.lend_again(view, &mut self.parts, &self.part_of);
+        for (part, changes) in self.parts.iter_mut().zip(changes) {
+            part.scheduler.begin_again(changes);
+        }
         (self.rows, self.knowledge, self.letters) = (state.rows, state.knowledge, state.letters);
         (self.fresh, self.spanning, self.touched) = (state.fresh, state.spanning, state.touched);
         (self.wakeups, self.next_look) = (state.wakeups, state.next_look);
