@@ -353,6 +353,9 @@ impl<I: Index> Policy for Attained<I> {
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
+        if self.ranked.is_settled(plan) {
+            return;
+        }
         let idle = self.ranked.waiting() == 0 && self.unplaced.is_empty();
         if self.is_time(plan.now()) && (self.style.eager || !idle) {
             // Who is displaced before it was started waits again at once, and may fit elsewhere; each time these rank lower.
@@ -363,6 +366,7 @@ impl<I: Index> Policy for Attained<I> {
             self.fresh.clear();
         }
         self.alarms.refresh(plan.now());
+        self.ranked.settle(plan);
     }
 
     fn next_wakeup(&self, _: &View) -> Option<Time> {

@@ -96,12 +96,16 @@ impl Policy for ShortestRemaining {
     }
 
     fn decide(&mut self, plan: &mut Plan<'_>) {
+        if self.ranked.is_settled(plan) {
+            return;
+        }
         // Who is displaced before it was started waits again at once, and may fit elsewhere; each time these rank lower.
         while self.walk(plan) {}
         let fresh = std::mem::take(&mut self.fresh);
         self.ranked.explain(plan, fresh.iter().copied().chain(std::mem::take(&mut self.refused)));
         self.fresh = fresh;
         self.fresh.clear();
+        self.ranked.settle(plan);
     }
 }
 

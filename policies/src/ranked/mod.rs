@@ -178,6 +178,9 @@ pub(crate) struct Ranked {
     blocked: BTreeSet<(u64, ClassId)>,
     /// Classes whose first is due for a look.
     due: Vec<ClassId>,
+    /// When, and with which [generation](crate::capacity::Capacity::generation) of the capacity, a decision ended after which
+    /// nothing was heard.
+    settled: Option<(Time, u64)>,
     #[serde(skip)]
     buffers: walk::Buffers,
 }
@@ -194,6 +197,7 @@ impl Ranked {
             departed: 0,
             blocked: BTreeSet::new(),
             due: Vec::new(),
+            settled: None,
             buffers: walk::Buffers::default(),
         }
     }
@@ -287,8 +291,20 @@ impl Ranked {
         }
     }
 
+    /// Whether this instant's decision stands: nothing was heard since. A walk sorts jobs that have become equal into the order
+    /// in which they stand from then on; one more at the same instant could sort them otherwise.
+    pub fn is_settled(&self, view: &View) -> bool {
+        self.settled == Some((view.now(), view.capacity().generation()))
+    }
+
+    /// The decision is made.
+    pub fn settle(&mut self, view: &View) {
+        self.settled = Some((view.now(), view.capacity().generation()));
+    }
+
     /// Takes in what an event means for the jobs' standing, and says what the policy has to do about its job.
     pub fn follow(&mut self, view: &View, event: &Event) -> Change {
+        self.settled = None;
         let Some(job) = event.job() else {
             // A node that is back is room that nobody has left.
             if let Event::Node { state: NodeState::Up, .. } = event {
