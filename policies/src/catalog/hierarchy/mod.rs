@@ -146,6 +146,8 @@ struct Hierarchy {
     spanning: spanning::Spanning,
     /// Parts that something has happened to since they last decided.
     touched: BTreeSet<usize>,
+    /// Parts that were [restless](Part::is_restless) when they last decided.
+    restless: BTreeSet<usize>,
     wakeups: BTreeSet<(Time, usize)>,
     next_look: Time,
     /// What was loaded and waits for the parts to be made.
@@ -164,6 +166,7 @@ impl Hierarchy {
             fresh: Vec::new(),
             spanning: spanning::Spanning::default(),
             touched: BTreeSet::new(),
+            restless: BTreeSet::new(),
             wakeups: BTreeSet::new(),
             next_look: Time::ZERO,
             loaded: None,
@@ -269,6 +272,11 @@ impl Hierarchy {
         while let Some(part) = self.touched.pop_first() {
             let entry = &mut self.parts[part];
             entry.decide(plan, &mut self.rows);
+            if entry.is_restless() {
+                self.restless.insert(part);
+            } else {
+                self.restless.remove(&part);
+            }
             if let Some(old) = entry.wakeup {
                 self.wakeups.remove(&(old, part));
             }

@@ -214,6 +214,11 @@ impl Part {
         }
     }
 
+    /// Whether any of its jobs could be better off elsewhere: it waits, or runs on less than it asked for.
+    pub fn is_restless(&self) -> bool {
+        !self.small.is_empty() || !self.scheduler.view().pending().is_empty()
+    }
+
     /// Its state, if that has changed since it was asked last.
     pub fn news(&mut self) -> Option<Report> {
         let report = self.report();

@@ -1,7 +1,6 @@
 //! Jobs that would do better in another part.
 
 use super::knowledge::{Fit, Seat};
-use super::part::Part;
 use super::{Hierarchy, Letter, Place};
 use crate::ids::{ClassId, JobId};
 use crate::job::Phase;
@@ -19,8 +18,10 @@ const QUIET: Span = Span::from_secs(600);
 impl Hierarchy {
     /// Whether anybody could be better off elsewhere.
     pub(super) fn wants_to_look(&self) -> bool {
-        let would = |part: &Part| !part.small.is_empty() || !part.scheduler.view().pending().is_empty();
-        self.style.every > Span::ZERO && self.parts.len() > 1 && self.parts.iter().any(would)
+        // A part to which something happened since it decided is asked; what the others said then stands.
+        let still = || self.restless.iter().any(|part| !self.touched.contains(part));
+        let now = || self.touched.iter().any(|&part| self.parts[part].is_restless());
+        self.style.every > Span::ZERO && self.parts.len() > 1 && (still() || now())
     }
 
     /// Sends for jobs that wait, or run on too little, and would fit elsewhere, if it is time. Returns whether it was.

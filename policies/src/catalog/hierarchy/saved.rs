@@ -96,6 +96,8 @@ impl Hierarchy {
         (self.rows, self.knowledge, self.letters) = (state.rows, state.knowledge, state.letters);
         (self.fresh, self.spanning, self.touched) = (state.fresh, state.spanning, state.touched);
         (self.wakeups, self.next_look) = (state.wakeups, state.next_look);
+        // What is made again of a touched part may differ from what it said; but then it is asked.
+        self.restless = (0..self.parts.len()).filter(|&part| self.parts[part].is_restless()).collect();
         Ok(())
     }
 }
