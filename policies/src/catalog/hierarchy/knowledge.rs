@@ -58,77 +58,107 @@ struct Booking {
     tier: usize,
 }
 
+/// What is known of the accelerators of one type in a part.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Known {
+    /// As last reported.
+    kind: Kind,
+    /// Of jobs that were sent there since, by tier.
+    booked: [u64; TIERS],
+}
+
 /// The last report of each part, and what was sent there since.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Knowledge {
-    reports: Vec<Report>,
+    /// By part, then by type: choosing reads them in this order.
+    known: Vec<Known>,
+    kinds: usize,
     /// In the order in which they cease to matter.
     bookings: VecDeque<(Time, Booking)>,
-    /// Their sums, by part and type.
-    booked: Vec<Vec<[u64; TIERS]>>,
+    /// Where an empty part would hold a class of jobs, for classes that were asked for.
+    #[serde(skip)]
+    able: Vec<Option<Vec<Seat>>>,
 }
 
 impl Knowledge {
     pub fn new(parts: &[Part]) -> Knowledge {
         let reports: Vec<Report> = parts.iter().map(Part::report).collect();
-        let booked = reports.iter().map(|report| vec![[0; TIERS]; report.len()]).collect();
-        Knowledge { reports, bookings: VecDeque::new(), booked }
+        let kinds = reports.first().map_or(0, Vec::len);
+        let known = reports.into_iter().flatten().map(|kind| Known { kind, booked: [0; TIERS] }).collect();
+        Knowledge { known, kinds, ..Knowledge::default() }
+    }
+
+    fn known(&self, seat: Seat) -> &Known {
+        &self.known[seat.part * self.kinds + seat.kind.index()]
+    }
+
+    fn booked(&mut self, seat: Seat) -> &mut [u64; TIERS] {
+        &mut self.known[seat.part * self.kinds + seat.kind.index()].booked
     }
 
     /// What of a type is up in a part.
     pub fn open(&self, seat: Seat) -> u64 {
-        self.reports[seat.part][seat.kind.index()].open
+        self.known(seat).kind.open
     }
 
     pub fn hear(&mut self, part: usize, report: Report) {
-        self.reports[part] = report;
+        let known = &mut self.known[part * self.kinds..][..self.kinds];
+        known.iter_mut().zip(report).for_each(|(known, kind)| known.kind = kind);
     }
 
     /// Counts a job with a part until reports show it, from `until` on.
     pub fn book(&mut self, job: &Job, seat: Seat, until: Time) {
         let booking = Booking { seat, milli: job.spec.demand.milli_total(), tier: tier_of(job) };
-        self.booked[seat.part][seat.kind.index()][booking.tier] += booking.milli;
+        self.booked(seat)[booking.tier] += booking.milli;
         self.bookings.push_back((until, booking));
     }
 
     /// Forgets what reports show by now.
     pub fn expire(&mut self, now: Time) {
         while let Some((_, booking)) = self.bookings.pop_front_if(|(until, _)| *until <= now) {
-            self.booked[booking.seat.part][booking.seat.kind.index()][booking.tier] -= booking.milli;
+            self.booked(booking.seat)[booking.tier] -= booking.milli;
         }
     }
 
     /// The best part for a job other than `not`, if any could ever hold it: where it fits best, and of these where least is asked
     /// for.
-    pub fn choose(&self, parts: &mut [Part], job: &Job, not: Option<usize>) -> Option<(Seat, Fit)> {
-        let mut best: Option<((Fit, u64), Seat)> = None;
-        for (part, entry) in parts.iter_mut().enumerate().filter(|(part, _)| Some(*part) != not) {
-            if !entry.could_hold(job.class, &job.spec.demand) {
-                continue;
-            }
-            for kind in entry.kinds.iter().copied().filter(|&kind| job.spec.demand.types.contains(kind)) {
-                let seat = Seat { part, kind };
-                let rank = self.rank(seat, job);
-                if best.as_ref().is_none_or(|(other, _)| rank < *other) {
-                    best = Some((rank, seat));
-                }
+    pub fn choose(&mut self, parts: &mut [Part], job: &Job, not: Option<usize>) -> Option<(Seat, Fit)> {
+        if self.able.len() <= job.class.index() {
+            self.able.resize(job.class.index() + 1, None);
+        }
+        self.able[job.class.index()].get_or_insert_with(|| seats(parts, &job.spec.demand));
+        let able = self.able[job.class.index()].as_ref().expect("just made");
+        let others = able.iter().filter(|seat| Some(seat.part) != not);
+        others.map(|&seat| (self.rank(seat, job), seat)).min_by_key(|(rank, _)| *rank).map(|((fit, _), seat)| (seat, fit))
+    }
+
+    /// By type, the most that any part has, as far as known.
+    pub fn limits(&self) -> Vec<Limits> {
+        let mut limits = vec![Limits::default(); self.kinds];
+        for (at, Known { kind, booked }) in self.known.iter().enumerate() {
+            let limit = &mut limits[at % self.kinds];
+            limit.free = limit.free.max(kind.free.saturating_sub(booked.iter().sum()));
+            (limit.widest, limit.whole) = (limit.widest.max(kind.widest), limit.whole.max(kind.whole));
+            let mut asked = 0;
+            for tier in 0..TIERS {
+                asked += kind.wanted[tier] + booked[tier];
+                limit.room[tier] = limit.room[tier].max(kind.open.saturating_sub(asked));
             }
         }
-        best.map(|((fit, _), seat)| (seat, fit))
+        limits
     }
 
     /// How a job would do there, and how much is asked for of what there is, in thousandths, if it went there: of all tiers where
     /// it fits at once, else of those that it cannot take from.
     pub fn rank(&self, seat: Seat, job: &Job) -> (Fit, u64) {
-        let kind = &self.reports[seat.part][seat.kind.index()];
-        let booked = &self.booked[seat.part][seat.kind.index()];
+        let Known { kind, booked } = self.known(seat);
         let demand = &job.spec.demand;
         let needed = demand.milli_total();
         let asked = |tiers: usize| (0..tiers).map(|tier| kind.wanted[tier] + booked[tier]).sum::<u64>();
         let free = kind.free.saturating_sub(booked.iter().sum());
         let tiers = tier_of(job) + 1;
         let (fit, tiers) = match asked(tiers) + needed {
-            _ if free >= needed && has_shape(kind, demand) => (Fit::Now, TIERS),
+            _ if free >= needed && has_shape(kind.widest, kind.whole, demand) => (Fit::Now, TIERS),
             all if all <= kind.open => (Fit::ByRight, tiers),
             _ => (Fit::Later, tiers),
         };
@@ -136,10 +166,40 @@ impl Knowledge {
     }
 }
 
+/// Where such a gang would fit if nobody else were there and everything were up.
+fn seats(parts: &mut [Part], demand: &Demand) -> Vec<Seat> {
+    let able = parts.iter_mut().enumerate().filter_map(|(part, entry)| entry.could_hold(demand).then_some((part, &*entry)));
+    let seats = able.flat_map(|(part, entry)| entry.kinds.iter().map(move |&kind| Seat { part, kind }));
+    seats.filter(|seat| demand.types.contains(seat.kind)).collect()
+}
+
 /// Whether what is free there holds the gang in one piece, as far as a report tells.
-fn has_shape(kind: &Kind, demand: &Demand) -> bool {
+fn has_shape(widest: u32, whole: u64, demand: &Demand) -> bool {
     let size = u64::from(demand.accelerators);
     demand.milli < WHOLE_MILLI
-        || size <= u64::from(kind.widest)
-        || demand.within != Level::Node && (size <= kind.whole || demand.within > Level::Cluster)
+        || size <= u64::from(widest)
+        || demand.within != Level::Node && (size <= whole || demand.within > Level::Cluster)
+}
+
+/// What no part has more of than this. Nobody who needs more has to be compared with every part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Limits {
+    free: u64,
+    widest: u32,
+    whole: u64,
+    /// What this tier and better ones leave.
+    room: [u64; TIERS],
+}
+
+impl Limits {
+    /// Whether a job could [fit](Fit) somewhere now or, if that counts, by right.
+    pub fn may_fit(limits: &[Limits], job: &Job, by_right: bool) -> bool {
+        let demand = &job.spec.demand;
+        let needed = demand.milli_total();
+        let fits = |limit: &Limits| {
+            limit.free >= needed && has_shape(limit.widest, limit.whole, demand)
+                || by_right && limit.room[tier_of(job)] >= needed
+        };
+        (0..).zip(limits).any(|(kind, limit)| demand.types.contains(TypeId(kind)) && fits(limit))
+    }
 }

@@ -102,8 +102,6 @@ enum Place {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Row {
     place: Place,
-    /// When it came there.
-    since: Time,
     /// The number of its attempts in its part, less that here.
     skew: u32,
 }
@@ -173,17 +171,12 @@ impl Hierarchy {
         }
     }
 
-    fn row_mut(&mut self, job: JobId) -> &mut Row {
-        self.rows.get_mut(job).expect("live jobs have rows")
-    }
-
     fn place(&self, job: JobId) -> Place {
         self.rows.get(job).expect("live jobs have rows").place
     }
 
-    fn put(&mut self, job: JobId, place: Place, now: Time) {
-        let row = self.row_mut(job);
-        (row.place, row.since) = (place, now);
+    fn put(&mut self, job: JobId, place: Place) {
+        self.rows.get_mut(job).expect("live jobs have rows").place = place;
     }
 
     fn send(&mut self, now: Time, letter: Letter) {
@@ -209,7 +202,7 @@ impl Hierarchy {
                 Letter::Report(part, report) => self.knowledge.hear(part, report),
                 Letter::Assign(job, seat) if plan.is_live(job) => {
                     let number = self.parts[seat.part].adopt(plan.job(job), job, seat.kind, now);
-                    self.put(job, Place::In(seat, number), now);
+                    self.put(job, Place::In(seat, number));
                     self.touched.insert(seat.part);
                 }
                 Letter::Recall(job, from, to) if plan.is_live(job) => self.take_out(plan, job, from, to),
@@ -255,10 +248,10 @@ impl Hierarchy {
             Phase::Pending | Phase::Stopping | Phase::Done => {}
         }
         if plan.job(job).phase == Phase::Pending {
-            self.put(job, Place::Here, now);
+            self.put(job, Place::Here);
             self.send(now, Letter::Assign(job, to));
         } else {
-            self.put(job, Place::Leaving(to), now);
+            self.put(job, Place::Leaving(to));
         }
     }
 
@@ -300,7 +293,7 @@ impl Policy for Hierarchy {
         }
         let job = event.job().expect("it is about a job");
         if let Event::Submit { .. } = event {
-            self.rows.push(Row { place: Place::Here, since: view.now(), skew: 0 });
+            self.rows.push(Row { place: Place::Here, skew: 0 });
             self.fresh.push(job);
             return;
         }
@@ -316,14 +309,14 @@ impl Policy for Hierarchy {
                 }
             }
             Place::Leaving(to) if entry.phase == Phase::Pending => {
-                self.put(job, Place::Here, view.now());
+                self.put(job, Place::Here);
                 self.send(view.now(), Letter::Assign(job, to));
             }
             Place::Spanning if matches!(entry.phase, Phase::Pending | Phase::Done) => {
                 self.spanning.give_back(job, entry, &mut self.parts, &self.part_of);
                 self.touched.extend(0..self.parts.len());
                 if entry.phase == Phase::Pending {
-                    self.put(job, Place::Here, view.now());
+                    self.put(job, Place::Here);
                     self.spanning.wait(job);
                 }
             }

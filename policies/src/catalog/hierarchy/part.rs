@@ -16,10 +16,23 @@ use crate::scheduler::Scheduler;
 use crate::snapshot::StateError;
 use crate::time::Time;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Times that a part may change its mind within one step, when what it took for begun had not begun.
 const TRIES: usize = 64;
+
+/// A job of a part. What looks for better places need of those that wait is here in one place.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    /// The fleet's number of it.
+    pub job: JobId,
+    /// The fleet's class of it.
+    pub class: ClassId,
+    pub tier: u8,
+    /// When it came.
+    pub since: Time,
+}
 
 pub(super) struct Part {
     pub scheduler: Scheduler,
@@ -27,8 +40,8 @@ pub(super) struct Part {
     pub wakeup: Option<Time>,
     /// The fleet's number of a node, by the part's.
     nodes: Vec<NodeId>,
-    /// The fleet's number of a job, by the part's.
-    pub jobs: IdTable<JobId>,
+    /// Its jobs, by the numbers that they have here.
+    pub jobs: IdTable<Member>,
     /// The types of its nodes, ascending.
     pub kinds: Vec<TypeId>,
     /// The part without any job, and a placement to try it with.
@@ -36,8 +49,6 @@ pub(super) struct Part {
     judge: Box<dyn Placement>,
     /// Jobs that run on fewer accelerators than they asked for.
     pub small: BTreeSet<JobId>,
-    /// Whether the empty part holds a class of jobs, where that was asked.
-    able: Vec<Option<bool>>,
     /// What its jobs ask for, by type and tier.
     wanted: Vec<[u64; TIERS]>,
     said: Report,
@@ -92,7 +103,6 @@ impl Part {
             wanted: vec![[0; TIERS]; fleet.types.len()],
             empty: Capacity::new(fleet),
             judge: placement.fork(),
-            able: Vec::new(),
             small: BTreeSet::new(),
             said: Report::new(),
             orders: Vec::new(),
@@ -101,17 +111,18 @@ impl Part {
     }
 
     /// Whether such a gang would fit if nobody else were there and everything were up.
-    pub fn could_hold(&mut self, class: ClassId, demand: &Demand) -> bool {
-        if self.able.len() <= class.index() {
-            self.able.resize(class.index() + 1, None);
-        }
-        *self.able[class.index()].get_or_insert_with(|| self.judge.place(&self.empty, demand).is_some())
+    pub fn could_hold(&mut self, demand: &Demand) -> bool {
+        self.judge.place(&self.empty, demand).is_some()
+    }
+
+    pub fn member(&self, number: JobId) -> &Member {
+        self.jobs.get(number).expect("it is live")
     }
 
     /// Takes in a job.
     pub fn adopt(&mut self, job: &Job, fleet_number: JobId, kind: TypeId, now: Time) -> JobId {
         self.wanted[kind.index()][tier_of(job)] += job.spec.demand.milli_total();
-        self.jobs.push(fleet_number);
+        self.jobs.push(Member { job: fleet_number, class: job.class, tier: job.spec.tier, since: now });
         self.scheduler.adopt(now, job)
     }
 
@@ -165,11 +176,11 @@ impl Part {
     }
 
     fn pass_on(&self, plan: &mut Plan<'_>, note: &Note) {
-        let job = *self.jobs.get(note.job).expect("it is live");
+        let job = self.member(note.job).job;
         if !plan.is_live(job) {
             return;
         }
-        let known = |job: JobId| self.jobs.get(job).copied();
+        let known = |job: JobId| self.jobs.get(job).map(|member| member.job);
         let reason = match note.reason {
             Reason::BehindHead { head } => known(head).map(|head| Reason::BehindHead { head }),
             Reason::WouldDelay { reserved } => known(reserved).map(|reserved| Reason::WouldDelay { reserved }),
@@ -186,7 +197,7 @@ impl Part {
     fn carry_out(&mut self, plan: &mut Plan<'_>, rows: &mut IdTable<Row>, order: Order) -> bool {
         match order {
             Order::Start { job: number, attempt, mut allocation } => {
-                let job = *self.jobs.get(number).expect("it is live");
+                let job = self.member(number).job;
                 allocation.iter_mut().for_each(|grant| grant.node = self.nodes[grant.node.index()]);
                 plan.launch_at(job, allocation);
                 let entry = plan.job(job);
@@ -200,7 +211,7 @@ impl Part {
                 false
             }
             Order::Preempt { job: number, attempt } => {
-                let job = *self.jobs.get(number).expect("it is live");
+                let job = self.member(number).job;
                 let entry = plan.job(job);
                 if entry.phase != Phase::Assigned {
                     plan.stop(job);

@@ -1,6 +1,7 @@
 //! Jobs that would do better in another part.
 
-use super::knowledge::{Fit, Seat};
+use super::knowledge::{Fit, Limits, Seat};
+use super::part::Member;
 use super::{Hierarchy, Letter, Place};
 use crate::ids::{ClassId, JobId};
 use crate::job::Phase;
@@ -8,12 +9,15 @@ use crate::plan::Plan;
 use crate::time::Span;
 use std::collections::BTreeSet;
 
-/// Waiting jobs of a part that are looked at each time.
+/// Jobs of a part that wait, and that are small, of which so many are looked at each time.
 const LOOK: usize = 256;
 /// Running jobs that are moved each time: their moves cost something.
 const MOVES: usize = 16;
 /// How long a job has run before it is moved.
 const QUIET: Span = Span::from_secs(600);
+
+/// Tiers and classes of which a job would not do better elsewhere: neither would the next of its kind.
+type Hopeless = BTreeSet<(u8, ClassId)>;
 
 impl Hierarchy {
     /// Whether anybody could be better off elsewhere.
@@ -30,68 +34,67 @@ impl Hierarchy {
             return false;
         }
         self.next_look = plan.now() + self.style.every;
+        let limits = self.knowledge.limits();
         let mut moves = MOVES;
         for part in 0..self.parts.len() {
-            self.send_for_waiting(plan, part);
-            self.send_for_small(plan, part, &mut moves);
+            let mut hopeless = Hopeless::new();
+            self.send_for_waiting(plan, part, &limits, &mut hopeless);
+            self.send_for_small(plan, part, &limits, &mut hopeless, &mut moves);
         }
         true
     }
 
     /// Jobs that wait in a part: those that have been there for a while, the best tier first, then by arrival.
-    fn send_for_waiting(&mut self, plan: &Plan<'_>, part: usize) {
+    fn send_for_waiting(&mut self, plan: &Plan<'_>, part: usize, limits: &[Limits], hopeless: &mut Hopeless) {
         let entry = &self.parts[part];
-        let pending = entry.scheduler.view().pending();
-        let mut waiting: Vec<(u8, JobId)> = pending
-            .iter()
-            .take(LOOK)
-            .map(|number| *entry.jobs.get(JobId(number)).expect("it is live"))
-            .map(|job| (plan.job(job).spec.tier, job))
-            .collect();
+        // Long enough for reports to show it.
+        let settled = self.style.every.max(self.style.delay + self.style.delay);
+        let pending = entry.scheduler.view().pending().iter().take(LOOK).map(|number| entry.member(JobId(number)));
+        let waiting = pending.filter(|member| plan.now().since(member.since) >= settled);
+        let mut waiting: Vec<(u8, JobId, ClassId)> = waiting.map(|m| (m.tier, m.job, m.class)).collect();
         waiting.sort_unstable();
-        // What did not fit anywhere for one does not fit for the next of its kind.
-        let mut hopeless: BTreeSet<(u8, ClassId)> = BTreeSet::new();
-        for (tier, job) in waiting {
-            let class = plan.job(job).class;
-            if hopeless.contains(&(tier, class)) || !self.is_settled(plan, job) {
-                continue;
-            }
-            if !self.send_for(plan, job, true) {
+        for (tier, job, class) in waiting {
+            if !hopeless.contains(&(tier, class)) && !self.send_for(plan, job, limits, true) {
                 hopeless.insert((tier, class));
             }
         }
     }
 
     /// Jobs that have run on fewer accelerators than they asked for for a while.
-    fn send_for_small(&mut self, plan: &Plan<'_>, part: usize, moves: &mut usize) {
+    fn send_for_small(&mut self, plan: &Plan<'_>, part: usize, limits: &[Limits], hopeless: &mut Hopeless, moves: &mut usize) {
         let entry = &self.parts[part];
         let view = entry.scheduler.view();
-        let may_move = |number: &JobId| {
-            let job = view.job(*number);
+        let may_move = |number: &&JobId| {
+            let job = view.job(**number);
             job.phase == Phase::Running
                 && plan.now().since(job.running_since) >= QUIET
                 && job.remaining_at(plan.now()).is_none_or(|left| left >= QUIET)
         };
-        let small = entry.small.iter().copied().filter(may_move);
-        let small: Vec<JobId> = small.take(*moves).map(|number| *entry.jobs.get(number).expect("it is live")).collect();
-        for job in small {
-            if plan.job(job).phase == Phase::Running && self.send_for(plan, job, false) {
+        let small = entry.small.iter().take(LOOK).filter(may_move);
+        let small: Vec<Member> = small.map(|&number| *entry.member(number)).collect();
+        for Member { job, class, tier, .. } in small {
+            if *moves == 0 {
+                return;
+            }
+            if hopeless.contains(&(tier, class)) || plan.job(job).phase != Phase::Running {
+                continue;
+            }
+            if self.send_for(plan, job, limits, false) {
                 *moves -= 1;
+            } else {
+                hopeless.insert((tier, class));
             }
         }
     }
 
-    /// Whether it has been in its part for long enough that reports show it.
-    fn is_settled(&self, plan: &Plan<'_>, job: JobId) -> bool {
-        let row = self.rows.get(job).expect("live jobs have rows");
-        plan.now().since(row.since) >= self.style.every.max(self.style.delay + self.style.delay)
-    }
-
     /// Sends for a job if it would do better elsewhere: if it fits there now; or, if it may claim room, where there is some for its
     /// tier and here is none. Returns whether it does.
-    fn send_for(&mut self, plan: &Plan<'_>, job: JobId, may_claim: bool) -> bool {
+    fn send_for(&mut self, plan: &Plan<'_>, job: JobId, limits: &[Limits], may_claim: bool) -> bool {
         let Place::In(seat, _) = self.place(job) else { return false };
         let entry = plan.job(job);
+        if !Limits::may_fit(limits, entry, may_claim) {
+            return false;
+        }
         let Some((to, fit)) = self.knowledge.choose(&mut self.parts, entry, Some(seat.part)) else { return false };
         let worth = match fit {
             Fit::Now => true,

@@ -1,7 +1,7 @@
 //! A hierarchy's state as bytes.
 
 use super::knowledge::{Knowledge, Report, TIERS};
-use super::part::{self, Part};
+use super::part::{self, Member, Part};
 use super::spanning::Spanning;
 use super::{Hierarchy, Letter, Row};
 use crate::ids::JobId;
@@ -44,7 +44,7 @@ struct State {
 pub(super) struct PartState {
     pub scheduler: Vec<u8>,
     pub wakeup: Option<Time>,
-    pub jobs: IdTable<JobId>,
+    pub jobs: IdTable<Member>,
     pub small: BTreeSet<JobId>,
     pub wanted: Vec<[u64; TIERS]>,
     pub said: Report,

@@ -67,7 +67,7 @@ impl Hierarchy {
             lend(&entry.allocation, entry.spec.demand.milli, &mut self.parts, &self.part_of, true);
             self.spanning.holds.insert(job, entry.allocation.clone());
             self.spanning.waiting.remove(&job);
-            self.put(job, Place::Spanning, plan.now());
+            self.put(job, Place::Spanning);
         }
     }
 }
