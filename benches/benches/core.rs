@@ -68,12 +68,15 @@ fn event_queues(c: &mut Criterion) {
     group.finish();
 }
 
-/// Submits one job, starts it and lets it finish: two decisions, on a fleet that is half full.
+/// Submits one job, starts it and lets it finish: two decisions, on a fleet that is half full with gangs of 1 to 8.
 fn decisions(c: &mut Criterion) {
     let mut group = c.benchmark_group("launch and finish");
-    for (name, fleet, place) in [("pool", Fleet::pool(1_000_000), "pool"), ("125000x8", Fleet::uniform(125_000, 8), "best-fit")]
-    {
+    let pool = ("pool 1000000".to_owned(), Fleet::pool(1_000_000), "pool");
+    let placements = ["first-fit", "best-fit", "worst-fit", "scatter", "packing", "clustering", "random", "fgd"];
+    let on = |nodes: u32| placements.map(|place| (format!("{place} {nodes}x8"), Fleet::uniform(nodes, 8), place));
+    for (name, fleet, place) in std::iter::once(pool).chain(on(1_250)).chain(on(125_000)) {
         let (policy, _) = catalog::by_name("fifo", 0).expect("listed");
+        let accelerators: u32 = fleet.nodes.iter().map(|node| node.accelerators).sum();
         let mut scheduler = Scheduler::new(fleet, policy, placement::by_name(place, 0).expect("listed"));
         let mut next = 0;
         let mut submit = |scheduler: &mut Scheduler, now| {
@@ -86,7 +89,7 @@ fn decisions(c: &mut Criterion) {
             job
         };
         let mut now = Time::ZERO;
-        for _ in 0..110_000 {
+        for _ in 0..accelerators / 9 {
             submit(&mut scheduler, now);
         }
         group.bench_function(name, |b| {

@@ -294,6 +294,7 @@ impl Marks {
 
 #[derive(Default)]
 struct Classes {
+    /// Only ever asked for one key: its order, which would depend on the hash, is seen by nobody.
     index: FxHashMap<(Demand, u32), usize>,
     classes: Vec<Class>,
     uses: u64,
