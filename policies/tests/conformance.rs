@@ -30,6 +30,7 @@ const VARIANTS: &[&str] = &[
     "fair-share(weights=0:2|1:0.5, quotas=0:10|1:5|*:2)",
     "fair-share(quotas=0:10|1:5|*:2, reclaim=true)",
     "fair-share(quotas=0:40|1:3, reclaim=true)",
+    "singularity(turns=2, quiet=5)",
     "hierarchy(by=cluster, of=fifo(skip=true), every=7)",
     "hierarchy(of=srtf, delay=3, every=5)",
     "hierarchy(by=region, of=hierarchy(by=cluster, of=singularity), delay=2)",

@@ -154,3 +154,36 @@ fn nobody_starves_beyond_his_age_where_capacity_allows() {
     assert!(start("1e9") > 3000, "it waits for the last of the others");
     assert_eq!(start("600"), 605, "it takes the place of those of its tier");
 }
+
+/// Four jobs that are promised seven tenths of each hour, and room for three.
+#[test]
+fn those_of_a_tier_take_turns_within_their_windows() {
+    let kept = |policy: &str| {
+        let job = Arrival {
+            submit: Time::ZERO,
+            spec: JobSpec { tier: 1, ..JobSpec::whole(2) },
+            work: Span::from_secs(40 * 3600),
+            patience: None,
+        };
+        let policy = catalog::by_name(policy, 0).expect("listed").0;
+        let place = placement::by_name("best-fit", 0).expect("listed");
+        let scheduler = Scheduler::new(Fleet::uniform(3, 2), policy, place).with_tiers(&Tiers::default());
+        let jobs = [job; 4];
+        let mut world = World::new(scheduler, &jobs, Ideal);
+        let mut stops = 0;
+        while let Some(step) = world.step().filter(|step| step.now < Time(24 * 3_600_000_000)) {
+            stops += step.orders.iter().filter(|order| matches!(order, Order::Preempt { .. })).count();
+        }
+        let account = world.scheduler.view().ledger().expect("it keeps books").account();
+        let tier = &account.tiers[1];
+        (tier.attained, tier.observed, stops)
+    };
+    let (kept_alone, time, stops) = kept("singularity(turns=0)");
+    assert_eq!((kept_alone * 4, stops), (time * 3, 0), "one of four never runs");
+    let (kept, time, stops) = kept("singularity");
+    assert!(
+        kept + 3_600_000_000 > time,
+        "{kept} of {time}: but for the window that is not over, all have what they were promised"
+    );
+    assert!((24 * 2..=24 * 4).contains(&stops), "{stops} stops in a day: two or three turns an hour");
+}

@@ -3,7 +3,7 @@
 use crate::world::{Arrival, Delay, Nature, World};
 use policies::{
     Capacity, Demand, Domain, Elastic, Fleet, JobSpec, Level, Node, NodeId, NodeState, Placement, Scheduler, Span, TenantId,
-    Tiers, Time, TypeId, TypeSet,
+    Tier, Tiers, Time, TypeId, TypeSet,
 };
 use policies::{Policy, WHOLE_MILLI, catalog, placement};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -88,8 +88,13 @@ impl Scenario {
     /// Its scheduler, that has seen nothing.
     pub fn scheduler(&self, wrap: impl FnOnce(Box<dyn Policy>) -> Box<dyn Policy>) -> Scheduler {
         let policy = catalog::by_name(self.policy, self.seed).unwrap_or_else(|e| panic!("{e}")).0;
-        Scheduler::new(fleet(self.fleet), wrap(policy), self.place()).with_tiers(&Tiers::default())
+        Scheduler::new(fleet(self.fleet), wrap(policy), self.place()).with_tiers(&short_windows())
     }
+}
+
+/// The usual tiers with windows of a minute: these worlds last for minutes.
+fn short_windows() -> Tiers {
+    Tiers::new(Tiers::default().iter().map(|tier| Tier { window: Span::from_secs(60), ..tier.clone() }).collect())
 }
 
 /// In some scenarios nodes break or are drained while jobs arrive, and come back; reports that came late from a node that has

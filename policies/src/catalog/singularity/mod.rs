@@ -4,6 +4,7 @@ mod claim;
 mod consolidate;
 mod floor;
 mod ranks;
+mod turns;
 mod upkeep;
 
 use super::{Entry, Parameter, Policy, Spec, SpecError};
@@ -20,6 +21,7 @@ use floor::{Floor, TIERS, WORST};
 use ranks::Ranks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use turns::{Share, Turns};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "singularity",
@@ -27,6 +29,11 @@ pub(super) const ENTRY: Entry = Entry {
     parameters: &[
         Parameter { key: "resize", default: "true", about: "run elastic gangs on fewer accelerators rather than not at all" },
         Parameter { key: "migrate", default: "true", about: "move jobs to make one large place of several small ones" },
+        Parameter {
+            key: "turns",
+            default: "120",
+            about: "seconds that it may take to stop one job and start another, where jobs of a tier take turns within their windows; 0 for no turns",
+        },
         Parameter {
             key: "quiet",
             default: "600",
@@ -49,6 +56,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
     Ok(Box::new(Singularity::new(Style {
         resize: spec.get("resize", expected)?,
         migrate: spec.get("migrate", expected)?,
+        turns: seconds("turns")?,
         quiet: seconds("quiet")?,
         starve: seconds("starve")?,
     })))
@@ -59,6 +67,7 @@ pub(super) fn make(spec: &Spec) -> Result<Box<dyn Policy>, SpecError> {
 struct Style {
     resize: bool,
     migrate: bool,
+    turns: Span,
     quiet: Span,
     starve: Span,
 }
@@ -72,6 +81,8 @@ struct Row {
     since: Time,
     /// Where it sits, or will when it has been moved; empty while it has no place.
     seat: Allocation,
+    /// What it has had of its window.
+    share: Share,
 }
 
 /// Tiers in strict order, each by arrival. Nobody waits while something fits:
@@ -81,6 +92,7 @@ struct Row {
 /// * elastic gangs for which there is no room start on fewer accelerators;
 /// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first; those that run too slowly for what
 ///   they were promised take it from worse tiers;
+/// * those of a tier who ask for the same take [turns](turns) when there is too little for all of them;
 /// * nodes that are to be emptied are;
 /// * who is of the worst tier and has not run for `starve` goes before others of it, and takes their place.
 #[derive(Serialize, Deserialize)]
@@ -98,6 +110,7 @@ struct Singularity {
     uprooted: BTreeSet<(u8, Time, JobId)>,
     /// Jobs that sit on fewer accelerators than they asked for.
     shrunk: BTreeSet<(u8, Time, JobId)>,
+    turns: Turns,
     /// Nodes to be emptied.
     draining: BTreeSet<NodeId>,
     wakeup: Option<Time>,
@@ -115,6 +128,7 @@ impl Singularity {
             fed: BTreeSet::new(),
             uprooted: BTreeSet::new(),
             shrunk: BTreeSet::new(),
+            turns: Turns::default(),
             draining: BTreeSet::new(),
             wakeup: None,
         }
@@ -139,6 +153,7 @@ impl Singularity {
         if usize::from(own) == WORST {
             self.hungry.insert((view.now(), job));
         }
+        self.await_turn(view, job);
     }
 
     /// The job has a place, or was given another.
@@ -151,6 +166,8 @@ impl Singularity {
         let tier = row.tier;
         self.hungry.remove(&(row.since, job));
         row.since = plan.now();
+        self.take_seat(plan, job);
+        let row = self.rows.get_mut(job).expect("live jobs have rows");
         if small {
             self.shrunk.insert((tier, row.since, job));
         }
@@ -245,10 +262,11 @@ impl Policy for Singularity {
     fn observe(&mut self, view: &View, event: &Event) {
         match *event {
             Event::Submit { job, .. } => {
-                self.rows.push(Row { tier: 0, since: view.now(), seat: Allocation::new() });
+                self.rows.push(Row { tier: 0, since: view.now(), seat: Allocation::new(), share: Share::default() });
                 self.wait(view, job);
             }
             Event::Started { job, .. } => {
+                self.begin_share(view, job);
                 // Being quiet is counted from here.
                 let now = view.now();
                 let row = self.rows.get_mut(job).expect("live jobs have rows");
@@ -266,6 +284,7 @@ impl Policy for Singularity {
                 let entry = view.job(job);
                 let key = (self.row(job).tier, entry.submit, job);
                 self.uprooted.remove(&key);
+                self.end_share(view, job);
                 match entry.phase {
                     // On its way it could not be stopped for others; now it can.
                     Phase::Assigned => {
@@ -273,6 +292,7 @@ impl Policy for Singularity {
                         self.waiting[..tier].iter_mut().for_each(ClassQueue::unblock);
                     }
                     Phase::Done => {
+                        self.leave_seat(view, job);
                         self.rise(job);
                         self.rows.retire(job);
                     }
@@ -288,6 +308,8 @@ impl Policy for Singularity {
                 self.waiting[usize::from(tier)].remove(class, submit, job);
                 self.hungry.remove(&(since, job));
                 self.uprooted.remove(&(tier, submit, job));
+                self.forget_turn(job);
+                self.leave_seat(view, job);
                 self.rise(job);
                 self.rows.retire(job);
             }
@@ -322,7 +344,7 @@ impl Policy for Singularity {
             }
             // Who made way may have left room for more than the job that it made way for.
             let settled = generation == plan.capacity().generation();
-            if !self.catch_up(plan) && settled {
+            if !self.catch_up(plan) && settled && !self.take_turns(plan) {
                 break;
             }
         }

@@ -3,6 +3,7 @@
 use super::floor::{TIERS, WORST};
 use crate::elastic::FULL_SPEED;
 use crate::tier::Tiers;
+use crate::time::Span;
 use crate::view::View;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,14 @@ impl Ranks {
     /// The rank of a job of `tier`.
     pub fn rank(&self, tier: u8) -> u8 {
         self.rank[self.tiers.index(tier)]
+    }
+
+    /// What a job of `tier` was promised, in ten-thousandths, and in which window, if that leaves time for turns: what `switch` may
+    /// take is lost to somebody at each, and less than four times as much in a window is not worth it.
+    pub fn turns(&self, tier: u8, switch: Span) -> Option<(u64, Span)> {
+        let tier = self.tiers.get(tier).filter(|tier| !tier.is_best_effort() && switch > Span::ZERO)?;
+        let slack = tier.window.0 / u64::from(FULL_SPEED) * u64::from(FULL_SPEED).saturating_sub(tier.guarantee.into());
+        (slack >= switch.0.saturating_mul(4)).then_some((tier.guarantee.into(), tier.window))
     }
 
     /// When a job of `tier` is given back what becomes free: smaller comes first.

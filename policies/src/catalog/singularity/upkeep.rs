@@ -40,7 +40,7 @@ impl Singularity {
         }
     }
 
-    fn wake_at(&mut self, time: Time) {
+    pub(super) fn wake_at(&mut self, time: Time) {
         self.wakeup = Some(self.wakeup.map_or(time, |other| other.min(time)));
     }
 
