@@ -53,7 +53,11 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
 }
 
 fn start(device: &str, sharing: SharingArgs, folder: &Path, program: &[String]) -> Result<Child> {
-    job::order(device, &start_command(device, sharing)?, &Order::Attach(folder.to_owned()))?;
+    job::order(
+        device,
+        &start_command(device, sharing)?,
+        &Order::Attach { job: folder.to_owned(), keeper: std::process::id() },
+    )?;
     agree(device, sharing)?;
     let (name, args) = program.split_first().context("no program")?;
     let mut command = job::command(device::api(device), folder, name, args);
@@ -64,6 +68,7 @@ fn start(device: &str, sharing: SharingArgs, folder: &Path, program: &[String]) 
         program: program.to_vec(),
         pid: child.id() as i32,
         namespace: None,
+        keeper: std::process::id(),
     };
     job.note()?;
     Ok(child)

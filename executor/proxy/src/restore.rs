@@ -47,6 +47,7 @@ pub fn load(from: &str, device: Option<&str>, commands: &Commands<'_>) -> io::Re
         same_api(&manifest.job.device, device)?;
         manifest.job.device = device.into();
     }
+    manifest.job.keeper = std::process::id();
     let job_folder = manifest.job.folder()?;
     if job_folder.exists() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("job {} is running", manifest.job.name)));
@@ -72,7 +73,7 @@ fn load_parts(manifest: Manifest, own: &Path, chunks: &Path, store: &Store, comm
     for image in read_images(own)? {
         copy_sparse(&own.join(&image.ring), &job_folder.join(&image.ring))?;
     }
-    let order = Order::Load { job: job_folder.clone(), from: own.into(), chunks: chunks.into(), model };
+    let order = Order::Load { job: job_folder.clone(), from: own.into(), chunks: chunks.into(), model, keeper: job.keeper };
     job::order(&job.device, &(commands.proxy)(&job.device), &order)?;
     // After the device has agreed: a job that does not go on here leaves its files as they are.
     let result = files.iter().try_for_each(|file| restore_file(file, Path::new("/"), store));
