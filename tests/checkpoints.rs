@@ -7,7 +7,7 @@ mod site;
 use site::{criu, ended, finished, fpga, lines, pocl, python, training, wait_for};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// Kernels that wait for one another on a channel, from a binary, natively and through the proxy, and through a checkpoint.
@@ -171,4 +171,62 @@ fn a_job_goes_on_on_devices_of_its_model_only() {
     refused(several(site.orrery(&["restore", "store", "--device", "opencl:0.0"])));
     ended(&several(site.orrery(&["restore", "store", "--device", "opencl:0.1"])).output().unwrap());
     assert_eq!(lines(&site.path("steps")), 100);
+}
+
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    entries.map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+}
+
+/// Two replicas write to one store at the same time, again and again, and one of these commands is killed half-way.
+#[test]
+fn replicas_share_a_store_and_what_is_equal_is_there_once() {
+    let Some(python) = python().filter(|_| criu()) else { return };
+    let Some(site) = pocl() else { return };
+    let train = training();
+    ended(&site.native(&python, &[&train, "native", "1500"]));
+    let names = ["one", "other"];
+    let running = names.map(|name| {
+        let mut command = site.orrery(&["exec", "--device", site.device, "--name", name, "--"]);
+        command.arg(&python).args([&train, name, "1500", "--pause", "0.004"]).stderr(Stdio::null()).spawn().unwrap()
+    });
+    wait_for("both", || names.iter().all(|name| lines(&site.path(name)) > 5).then_some(()));
+    let checkpoint = |name: &str, store: &str, more: &[&str]| {
+        let mut command = site.orrery(&["checkpoint", name, store]);
+        command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let costs = |child: Child| -> serde_json::Value {
+        let output = child.wait_with_output().unwrap();
+        ended(&output);
+        println!("{}", String::from_utf8_lossy(&output.stdout).trim());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let together = |more: &[&str]| names.map(|name| checkpoint(name, "store", more)).map(costs);
+    costs(checkpoint("one", "store", &["--keep"]));
+    let alone = size(&site.path("store"));
+    let second = costs(checkpoint("other", "store", &["--keep"]));
+    let bytes = |name: &str| second[name].as_u64().unwrap();
+    assert!(bytes("new_bytes") * 10 < bytes("bytes"), "of device memory a replica adds next to nothing: {second}");
+    together(&["--keep"]);
+    let mut killed = checkpoint("one", "store", &["--keep"]);
+    std::thread::sleep(Duration::from_millis(60));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    ended(&site.orrery(&["resume", "one"]).output().unwrap());
+    together(&[]);
+    running.into_iter().for_each(finished);
+    let both = size(&site.path("store"));
+    println!("one replica {alone} bytes, after four checkpoints of two {both}");
+    let mut entries = fs::read_dir(site.path("store")).unwrap().flatten();
+    assert!(!entries.any(|entry| entry.path().extension().is_some()), "a spool of the command that was killed");
+    assert!(both < 2 * alone, "{both} bytes for two, {alone} for one");
+    let unnamed = site.orrery(&["restore", "store"]).output().unwrap();
+    let said = String::from_utf8_lossy(&unnamed.stderr).into_owned();
+    assert!(said.contains("name one with --job: one, other"), "{said}");
+    let restored = names.map(|name| site.orrery(&["restore", "store", "--job", name]).stdout(Stdio::null()).spawn().unwrap());
+    restored.into_iter().for_each(finished);
+    let native = fs::read(site.path("native")).unwrap();
+    for name in names {
+        assert_eq!(fs::read(site.path(name)).unwrap(), native, "{name}");
+    }
 }

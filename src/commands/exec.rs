@@ -85,7 +85,8 @@ pub fn attend(mut child: Child, folder: PathBuf) -> Result<Verdict> {
     }
     let _ = std::fs::remove_dir_all(&folder);
     if let Ok(checkpoint) = saved {
-        eprintln!("the job was written to {checkpoint}; `orrery restore {checkpoint}` continues it");
+        let name = folder.file_name().unwrap_or_default().display();
+        eprintln!("the job was written to {checkpoint}; `orrery restore {checkpoint} --job {name}` continues it");
         return Ok(Verdict::Done);
     }
     end_as(status)

@@ -23,6 +23,8 @@ const STAYS: &str = "ORRERY_STAYS";
 const RUN: &str = "ORRERY_RUN_";
 /// How long a proxy that was just started may take to answer.
 const PROXY_START: Duration = Duration::from_secs(60);
+/// How long to wait for another command that is at work on a job.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long killed processes may take to die.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -81,8 +83,13 @@ impl Job {
     /// One is at it.
     pub fn lock(&self) -> io::Result<fs::File> {
         let file = fs::File::create(self.folder()?.join("busy"))?;
-        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        taken.map_err(|_| io::Error::other(format!("another command is at work on job {}; try again", self.name)))?;
+        let began = Instant::now();
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if began.elapsed() > BUSY_TIMEOUT {
+                return Err(io::Error::other(format!("another command is at work on job {}; try again", self.name)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(file)
     }
 
