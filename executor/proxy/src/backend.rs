@@ -119,11 +119,6 @@ pub trait Backend: Send {
     /// Contents may pass between this worker and others of its device from now on: see [`Backend::part_with`].
     fn share(&mut self) {}
 
-    /// Whether memory can be freed under the objects of a living session and made again, without their contents being wrong then.
-    fn movable(&self) -> bool {
-        true
-    }
-
     /// The sums of an object's contents under `keys`, as `spare.rs` defines them, found by the device itself; none where only
     /// reading all of it would do. Call it after `drain`.
     fn sums(&mut self, _id: Id, _keys: [u64; 2]) -> Option<[u64; 2]> {
