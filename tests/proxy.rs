@@ -190,3 +190,24 @@ fn what_is_missing_is_said_in_a_sentence() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("OpenCL not found (install"), "{said}");
 }
+
+/// A device's name is its place in a list, which depends on the drivers that are found: another one of that name is not taken for it.
+#[test]
+fn a_proxy_of_another_device_of_that_name_is_not_taken() {
+    let Some(mut site) = pocl() else { return };
+    site.device = "opencl:0.0";
+    let on = |devices: &str, script: &str| {
+        let mut command = site.exec(Path::new("/bin/sh"), &["-c", script]);
+        command.env("POCL_DEVICES", devices).stderr(Stdio::piped());
+        command
+    };
+    let running = on("pthread", "while [ ! -e stop ]; do sleep 0.02; done").spawn().unwrap();
+    site.job();
+    let other = on("basic", "true").output().unwrap();
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(other.status.code(), Some(2), "{said}");
+    assert!(said.contains("serves a pthread") && said.contains("not a basic"), "{said}");
+    assert_eq!(site.jobs().len(), 1, "nothing of the other is left");
+    fs::write(site.path("stop"), "").unwrap();
+    finished(running);
+}

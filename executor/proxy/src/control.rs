@@ -14,6 +14,8 @@ pub enum Order {
     Attach {
         /// The folder.
         job: PathBuf,
+        /// What the device is meant to be, in words: the proxy of another one that has its name somewhere else refuses.
+        model: String,
         /// The command that waits for the job: when it ends without having detached the job, that ends.
         keeper: u32,
     },

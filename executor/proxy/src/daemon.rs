@@ -96,7 +96,16 @@ impl Daemon {
 
     fn obey(self: Arc<Daemon>, order: Order) -> io::Result<Report> {
         match order {
-            Order::Attach { job, keeper } => self.attach(&job, keeper).map(|()| Report::default()),
+            Order::Attach { job, model, keeper } => {
+                if model != self.model {
+                    return Err(io::Error::other(format!(
+                        "the device's proxy runs already and serves a {}, not a {model}: it was started with other drivers \
+                         (OCL_ICD_VENDORS and the like); end its jobs and it ends after 30 s, or name another ORRERY_RUNTIME_FOLDER",
+                        self.model
+                    )));
+                }
+                self.attach(&job, keeper).map(|()| Report::default())
+            }
             Order::Detach(job) => {
                 self.detach(&job);
                 Ok(Report::default())
