@@ -5,6 +5,7 @@ mod site;
 use site::{Site, criu, ended, lines, pocl, python, training};
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// A long job and shorter ones that come while it runs: the policy takes the device from it for each of them.
 fn jobs(python: &Path, folder: &Path, device: &str) -> String {
@@ -69,4 +70,47 @@ fn a_restored_program_ends_as_it_does() {
     let restored = site.orrery(&["restore", "store"]).output().unwrap();
     assert_eq!(restored.status.code(), Some(7), "{}", String::from_utf8_lossy(&restored.stderr));
     assert_eq!(lines(&site.path("steps")), 40);
+}
+
+/// A family of whose members some get away: from the group, the session, their parents, the environment.
+fn family(nap: &str) -> String {
+    format!(
+        "sleep {nap} & setsid sleep {nap} & (setsid sh -c 'sleep {nap} & exit' &) ; \
+         env -i setsid sh -c 'sleep {nap} & wait' & sleep {nap}; wait"
+    )
+}
+
+/// Processes with such a word on their command lines.
+fn with_word(word: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(word)).collect()
+}
+
+/// However `launch` ends, nothing of its jobs is left: of those that it runs itself, and of those on proxied devices.
+#[test]
+fn a_killed_launch_leaves_no_process_behind() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    for (signal, proxied) in [("KILL", false), ("TERM", false), ("INT", true), ("KILL", true)] {
+        let site = if proxied { pocl().filter(|_| criu()) } else { Some(site::site("none", "/nowhere".into(), None)) };
+        let Some(site) = site else { continue };
+        let nap = format!("98{:07}.{}", std::process::id(), signal.len() + usize::from(proxied));
+        let device = if proxied { "device = 'opencl:0.0'\n" } else { "" };
+        let job = |name: &str| format!("[[job]]\nname = '{name}'\ncommand = ['sh', '-c', '''{}''']\n{device}", family(&nap));
+        fs::write(site.path("jobs.toml"), job("one") + &job("other")).unwrap();
+        let out = folder.path().join(&nap).display().to_string();
+        let args = ["launch", "jobs.toml", "--nodes", "1x2", "--policy", "fifo", "--out", &out];
+        let mut launch = site.orrery(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Five of each sleep.
+        site::wait_for("the families", || {
+            (with_word(&nap).iter().filter(|line| line.starts_with("sleep ")).count() >= 10).then_some(())
+        });
+        ended(&Command::new("kill").args([&format!("-{signal}"), &launch.id().to_string()]).output().unwrap());
+        assert!(!launch.wait().unwrap().success());
+        site::wait_for("the end of all", || with_word(&nap).is_empty().then_some(()));
+        if proxied {
+            site::wait_for("their folders to be removed", || site.jobs().is_empty().then_some(()));
+        }
+    }
 }

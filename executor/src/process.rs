@@ -130,6 +130,7 @@ pub(crate) fn spawn(job: JobId, mut command: Command, guard: Arc<Guard>, facts: 
     let watch = move || {
         // A loop that is gone has killed the process, or its guard will.
         let tell = |fact| facts.send((job, fact)).is_ok();
+        guard.mark(&mut command);
         match command.process_group(0).spawn() {
             Err(error) => tell(cannot(error, &command)),
             Ok(child) => {

@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 pub struct CheckpointArgs {
     /// The job, as `orrery devices` names it
     pub job: String,
-    /// Where to: a folder, file://PATH or s3://BUCKET/PREFIX; it can take one checkpoint after the other
+    /// Where to: a folder, file://PATH or s3://BUCKET/PREFIX; it takes many jobs' checkpoints, at the same time and one after the other
     pub store: String,
     /// Let the job go on afterwards
     #[arg(long)]
@@ -26,8 +26,11 @@ pub struct CheckpointArgs {
 
 #[derive(Args)]
 pub struct RestoreArgs {
-    /// Where its checkpoints are: a folder, file://PATH or s3://BUCKET/PREFIX
+    /// Where checkpoints are: a folder, file://PATH or s3://BUCKET/PREFIX
     pub store: String,
+    /// The job, as it was named [default: the only one there]
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
     /// Another device of the same type [default: the one that it was on]
     #[arg(long, value_name = "D")]
     pub device: Option<String>,
@@ -76,7 +79,8 @@ pub fn load(args: &RestoreArgs) -> Result<Verdict> {
     let name = device.map(|device| device.name);
     let start = |device: &str| start_command(device, args.sharing).unwrap_or_default();
     let keep = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "keep".into()];
-    let restored = restore::load(&args.store, name.as_deref(), &Commands { proxy: &start, keep }).context("restore")?;
+    let restored = restore::load(&args.store, args.job.as_deref(), name.as_deref(), &Commands { proxy: &start, keep })
+        .context("restore")?;
     exec::attend(restored.keeper, restored.job.folder()?)
 }
 
@@ -88,7 +92,7 @@ pub fn pause(args: &JobArgs) -> Result<Verdict> {
 
 /// Lets it go on.
 pub fn resume(args: &JobArgs) -> Result<Verdict> {
-    checkpoint::resume(&Job::find(&args.job)?);
+    checkpoint::resume(&Job::find(&args.job)?)?;
     Ok(Verdict::Done)
 }
 

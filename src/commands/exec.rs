@@ -1,6 +1,6 @@
 //! `orrery exec`: an unmodified program on a proxied accelerator.
 
-use super::proxy::{SharingArgs, agree, start_command};
+use super::proxy::{SharingArgs, agree, model, start_command};
 use crate::Verdict;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -33,7 +33,8 @@ pub struct ExecArgs {
 
 /// Runs the program to its end and ends as it did.
 pub fn run(args: &ExecArgs) -> Result<Verdict> {
-    let device = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?.name;
+    let found = device::find(&args.device).map_err(|sentence| anyhow!(sentence))?;
+    let (device, model) = (found.name.clone(), model(&found));
     let api = device::api(&device);
     let name = args.program.first().map_or("", String::as_str);
     if api == Api::Cuda && binary::has_static_cuda_runtime(name) {
@@ -42,7 +43,7 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
         );
     }
     let folder = job::prepare(api, &driver(api)?, args.name.as_deref()).context("preparing the job's folder")?;
-    match start(&device, args.sharing, &folder, &args.program) {
+    match start(&device, model, args.sharing, &folder, &args.program) {
         Ok(child) => attend(child, folder),
         Err(error) => {
             let _ = proxy::control::give(&proxy::place::socket(&device)?, &Order::Detach(folder.clone()));
@@ -52,8 +53,12 @@ pub fn run(args: &ExecArgs) -> Result<Verdict> {
     }
 }
 
-fn start(device: &str, sharing: SharingArgs, folder: &Path, program: &[String]) -> Result<Child> {
-    job::order(device, &start_command(device, sharing)?, &Order::Attach(folder.to_owned()))?;
+fn start(device: &str, model: String, sharing: SharingArgs, folder: &Path, program: &[String]) -> Result<Child> {
+    job::order(
+        device,
+        &start_command(device, sharing)?,
+        &Order::Attach { job: folder.to_owned(), model, keeper: std::process::id() },
+    )?;
     agree(device, sharing)?;
     let (name, args) = program.split_first().context("no program")?;
     let mut command = job::command(device::api(device), folder, name, args);
@@ -64,6 +69,7 @@ fn start(device: &str, sharing: SharingArgs, folder: &Path, program: &[String]) 
         program: program.to_vec(),
         pid: child.id() as i32,
         namespace: None,
+        keeper: std::process::id(),
     };
     job.note()?;
     Ok(child)
@@ -80,7 +86,8 @@ pub fn attend(mut child: Child, folder: PathBuf) -> Result<Verdict> {
     }
     let _ = std::fs::remove_dir_all(&folder);
     if let Ok(checkpoint) = saved {
-        eprintln!("the job was written to {checkpoint}; `orrery restore {checkpoint}` continues it");
+        let name = folder.file_name().unwrap_or_default().display();
+        eprintln!("the job was written to {checkpoint}; `orrery restore {checkpoint} --job {name}` continues it");
         return Ok(Verdict::Done);
     }
     end_as(status)

@@ -71,13 +71,13 @@ pub fn run(args: &LaunchArgs) -> Result<Verdict> {
 fn saver(own: &Path, devices: &[String]) -> Result<Saver> {
     proxy::criu::find().context("jobs with a `device` are preempted by checkpoints")?;
     let orrery = std::env::current_exe()?.to_string_lossy().into_owned();
-    let folder = std::path::absolute(own)?.join("checkpoints").join("job-{job}").to_string_lossy().into_owned();
+    let folder = std::path::absolute(own)?.join("checkpoints").to_string_lossy().into_owned();
     let name = format!("launch-{}-{{job}}", std::process::id());
     let words = |words: &[&str]| std::iter::once(&*orrery).chain(words.iter().copied()).map(String::from).collect();
     Ok(Saver {
         start: words(&["exec", "--device", "{device}", "--name", &name, "--"]),
         save: words(&["checkpoint", &name, &folder]),
-        restore: words(&["restore", &folder, "--device", "{device}"]),
+        restore: words(&["restore", &folder, "--job", &name, "--device", "{device}"]),
         devices: devices.to_vec(),
     })
 }

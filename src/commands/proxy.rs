@@ -52,9 +52,14 @@ pub fn run(args: &ProxyArgs) -> Result<Verdict> {
     }
     let linger = args.linger_s.map(Duration::from_secs);
     let turns = Turns::new(args.sharing.sharing(), device.memory);
-    let model = format!("{} ({})", device.model, device.kind);
+    let model = model(&device);
     Daemon::run(Box::new(move || device.open()), turns, model, &socket, linger).context("serving the device")?;
     Ok(Verdict::Done)
+}
+
+/// What a device is, in words.
+pub fn model(device: &device::Listed) -> String {
+    format!("{} ({})", device.model, device.kind)
 }
 
 /// The command line that starts a device's proxy for a while.

@@ -2,7 +2,7 @@
 
 use crate::answers::Reply;
 use ring::{Body, Region};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wire::{Id, Request};
 
@@ -47,6 +47,24 @@ pub struct News {
     pub reads: Vec<u64>,
     /// Events and their status, as far as it costs little to know; a program that asks for others is answered.
     pub events: Vec<(Id, i32)>,
+}
+
+/// Tickets of reads that are complete and not yet told, for devices that carry work out when it comes.
+#[derive(Clone, Default)]
+pub(crate) struct Reads(Arc<Mutex<Vec<u64>>>);
+
+impl Reads {
+    /// Another one is complete.
+    pub(crate) fn push(&self, ticket: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+    }
+
+    /// What [`Backend::news`] wants: tells each once.
+    pub(crate) fn news(&self) -> Box<dyn Fn() -> News + Send> {
+        let Reads(reads) = self.clone();
+        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::new(move || News { reads: told(), events: Vec::new() })
+    }
 }
 
 /// A device failure that no single request can be blamed for.
@@ -100,11 +118,6 @@ pub trait Backend: Send {
 
     /// Contents may pass between this worker and others of its device from now on: see [`Backend::part_with`].
     fn share(&mut self) {}
-
-    /// Whether memory can be freed under the objects of a living session and made again, without their contents being wrong then.
-    fn movable(&self) -> bool {
-        true
-    }
 
     /// The sums of an object's contents under `keys`, as `spare.rs` defines them, found by the device itself; none where only
     /// reading all of it would do. Call it after `drain`.

@@ -1,17 +1,18 @@
 //! A whole job to files: processes, rings, device state, and the files that it writes to.
 //!
-//! A checkpoint is a manifest and the chunks that it names; `latest` names the last complete one. Everything is written to a spool
-//! first, by CRIU and the proxy, and then stored by content, so that what successive checkpoints have in common is there once. The
-//! job stands still for the former only, if it is to go on.
+//! A checkpoint is a manifest and the chunks that it names. Everything is written to a spool first, by CRIU and the proxy, and then
+//! stored by content, so that what successive checkpoints of a job, and those of several jobs, have in common is there once. The job
+//! stands still for the former only, if it is to go on.
 
 use crate::control::{Order, Report, give};
 use crate::criu::{self, Outside};
 use crate::files::{SavedFile, copy_folder, hex, save_files, save_folder};
+use crate::hold::Hold;
 use crate::image::read_images;
 use crate::job::Job;
-use crate::objects::{self, Objects};
+use crate::objects::{self, Objects, SPOOL};
 use crate::store::{Digest, Store, Stored};
-use crate::{place, tree};
+use crate::{place, shelf, tree};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -23,8 +24,6 @@ use std::time::{Duration, Instant};
 
 /// How often a checkpoint is tried.
 const TRIES_MAX: u64 = 5;
-/// Names the last complete checkpoint of a store.
-const LATEST: &str = "latest";
 
 /// What a checkpoint says of itself. It is written last: without it there is no checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +44,7 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    fn chunks(&self) -> impl Iterator<Item = Digest> {
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Digest> {
         let files = self.files.iter().chain(&self.parts);
         files.flat_map(SavedFile::chunks).chain(&self.contents).copied()
     }
@@ -87,9 +86,12 @@ impl Spool {
     /// Beside the store, if that is a folder; else where temporary files go.
     pub(crate) fn open(objects: &dyn Objects, what: &str) -> io::Result<Spool> {
         let root = objects.folder().map_or_else(std::env::temp_dir, Path::to_owned);
-        forget_dead(&root);
-        let path = root.join(format!("orrery-{what}-{}.spool", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
+        if objects.folder().is_none() {
+            forget_dead(&root);
+        }
+        // In a folder that hosts share others may have the same number; whoever is dead is forgotten by the store itself.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let path = root.join(format!("orrery-{what}-{now:x}-{}.{SPOOL}", std::process::id()));
         place::private_folder(&path)?;
         Ok(Spool(fs::canonicalize(path)?))
     }
@@ -118,7 +120,7 @@ impl Drop for Spool {
     }
 }
 
-/// Writes a job to a store: a folder, or what else [`objects::open`] knows. It stands still meanwhile; then it goes on (`keep`) or is
+/// Writes a job to a store: a folder, or what else [`objects::open`] knows, which others may use at the same time. It stands still meanwhile; then it goes on (`keep`) or is
 /// gone without a trace.
 ///
 /// A checkpoint that fails leaves the store's previous one as it was, and the job running.
@@ -126,11 +128,13 @@ impl Drop for Spool {
 /// # Errors
 /// What could not be stopped, saved or written.
 pub fn save(job: &Job, to: &str, keep: bool) -> io::Result<Costs> {
-    let _busy = job.lock()?;
+    let busy = job.lock()?;
+    // CRIU is a child and works to its end even if this command is killed: until then nobody else may begin.
+    rustix::io::fcntl_setfd(&busy, rustix::io::FdFlags::empty())?;
     let written = objects::open(to).and_then(|objects| {
         let objects: Arc<dyn Objects> = objects.into();
         write(job, &objects, keep).map_err(|error| {
-            let kept = if latest(&*objects).is_ok() { "; the previous checkpoint is intact" } else { "" };
+            let kept = if shelf::latest(&*objects, &job.name).is_ok() { "; the previous checkpoint is intact" } else { "" };
             io::Error::new(error.kind(), format!("{error}{kept}; the job goes on"))
         })
     });
@@ -144,6 +148,7 @@ pub fn save(job: &Job, to: &str, keep: bool) -> io::Result<Costs> {
 }
 
 fn write(job: &Job, objects: &Arc<dyn Objects>, keep: bool) -> io::Result<Costs> {
+    let hold = Hold::share(objects)?;
     let spool = Spool::open(&**objects, "checkpoint")?;
     let store = Store::within(objects.clone())?;
     let began = Instant::now();
@@ -159,7 +164,10 @@ fn write(job: &Job, objects: &Arc<dyn Objects>, keep: bool) -> io::Result<Costs>
     }
     let mut host = Stored::default();
     manifest.parts = save_folder(&spool.0, &store, &mut host)?;
-    commit(&**objects, &store, &manifest)?;
+    shelf::commit(&**objects, &hold, &manifest)?;
+    // From here on there is a new checkpoint: what cannot be removed now is removed after a later one.
+    drop((spool, hold));
+    let _ = shelf::collect(objects);
     Ok(Costs {
         pause_s,
         store_s: storing.elapsed().as_secs_f64(),
@@ -177,22 +185,6 @@ fn move_chunks(spool: &Spool, store: &Store, contents: &[Digest], count: &mut St
     let spooled = Store::open(&folder)?;
     contents.iter().try_for_each(|digest| store.put(&spooled.get(digest)?, count).map(drop))?;
     fs::remove_dir_all(folder)
-}
-
-/// Makes a manifest the store's last. Then what only earlier ones needed is removed.
-fn commit(objects: &dyn Objects, store: &Store, manifest: &Manifest) -> io::Result<()> {
-    let before = latest(objects).ok();
-    let number = before.map_or(1, |number| number + 1);
-    objects.put(&format!("{number}.json"), &serde_json::to_vec(manifest)?)?;
-    objects.settle()?;
-    objects.put(LATEST, number.to_string().as_bytes())?;
-    objects.settle()?;
-    // From here on there is a new checkpoint: what cannot be removed now is removed after the next one.
-    if let Some(before) = before {
-        let _ = objects.remove(&format!("{before}.json"));
-        let _ = store.keep_only(&manifest.chunks().collect());
-    }
-    Ok(())
 }
 
 fn stop_and_spool(job: &Job, spool: &Spool, store: &Store, objects: &dyn Objects) -> io::Result<(Manifest, Costs)> {
@@ -230,20 +222,13 @@ fn write_parts(job: &Job, pids: &[i32], spool: &Spool, store: &Store, objects: &
     let outside = criu::outside(pids);
     let inner_pid = inner_number(job.pid);
     let began = Instant::now();
-    criu::dump(inner_pid, job.namespace, &spool.0.join("processes"), &outside)?;
+    criu::dump(inner_pid, pids, job.namespace, &spool.0.join("processes"), &outside)?;
     let host_s = began.elapsed().as_secs_f64();
     copy_folder(&job_folder, &spool.0.join("job"))?;
     let contents = read_images(&spool.0)?.iter().flat_map(|image| image.chunks().copied().collect::<Vec<_>>()).collect();
     let manifest = Manifest { job: job.clone(), model, inner_pid, outside, files, parts: Vec::new(), contents };
     let Stored { bytes, new_bytes } = stored;
     Ok((manifest, Costs { drain_s, device_s: state_s, files_s, host_s, bytes, new_bytes, ..Costs::default() }))
-}
-
-/// The number of the store's last checkpoint.
-pub(crate) fn latest(objects: &dyn Objects) -> io::Result<u64> {
-    let text = objects.get(LATEST)?;
-    let number = String::from_utf8_lossy(&text).trim().parse();
-    number.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "`latest` names no checkpoint"))
 }
 
 /// A process's number in its own namespace.
@@ -263,8 +248,13 @@ pub fn pause(job: &Job) -> io::Result<()> {
 }
 
 /// Lets a paused job go on.
-pub fn resume(job: &Job) {
+///
+/// # Errors
+/// Another command is at work on it.
+pub fn resume(job: &Job) -> io::Result<()> {
+    let _busy = job.lock()?;
     tree::signal_all(job.pid, Signal::CONT);
+    Ok(())
 }
 
 /// A command that gets a session of its own, as CRIU needs it for the root of a tree, and dies with the thread that starts it.

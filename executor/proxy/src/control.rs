@@ -11,7 +11,14 @@ use std::path::{Path, PathBuf};
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Serve every ring that appears in this job's folder.
-    Attach(PathBuf),
+    Attach {
+        /// The folder.
+        job: PathBuf,
+        /// What the device is meant to be, in words: the proxy of another one that has its name somewhere else refuses.
+        model: String,
+        /// The command that waits for the job: when it ends without having detached the job, that ends.
+        keeper: u32,
+    },
     /// Stop serving the job, and free all that it holds.
     Detach(PathBuf),
     /// Write the device state of a job whose processes stand still, its rings among it.
@@ -33,6 +40,8 @@ pub enum Order {
         chunks: PathBuf,
         /// What it was on, in words: another device refuses.
         model: Option<String>,
+        /// As for one that begins.
+        keeper: u32,
     },
     /// Look for the processes of a job's rings again: they were made anew.
     Rewatch(PathBuf),

@@ -69,13 +69,20 @@ fn common(action: &str, images: &Path) -> Vec<OsString> {
     start.into_iter().chain(fixed.map(OsString::from)).chain([log.into()]).collect()
 }
 
+/// Runs CRIU to its end, come what may: were it killed, a process could be left in the middle of what CRIU makes it do. If the
+/// command that wanted it (`$1`) is gone by then, the processes (`$2`) go on.
+const TO_THE_END: &str =
+    "wanted=$1 pids=$2; shift 2; \"$@\"; code=$?; kill -0 $wanted 2>/dev/null || kill -CONT $pids; exit $code";
+
 /// Writes a stopped tree's processes and leaves them stopped. `namespace`: a process in whose process namespace they are.
 ///
 /// # Errors
 /// CRIU's own words.
-pub fn dump(root: i32, namespace: Option<i32>, images: &Path, outside: &[Outside]) -> io::Result<()> {
+pub fn dump(root: i32, pids: &[i32], namespace: Option<i32>, images: &Path, outside: &[Outside]) -> io::Result<()> {
     fs::create_dir_all(images)?;
-    let mut args: Vec<OsString> = Vec::new();
+    let pids = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
+    let wanted = std::process::id().to_string();
+    let mut args: Vec<OsString> = ["/bin/sh", "-c", TO_THE_END, "orrery-dump", &wanted, &pids].map(OsString::from).into();
     if let Some(init) = namespace {
         args.extend(["nsenter", "--target", &init.to_string(), "--pid", "--mount"].map(OsString::from));
     }

@@ -30,13 +30,13 @@ pub struct Daemon {
     model: String,
     socket: PathBuf,
     linger: Option<Duration>,
-    jobs: Mutex<BTreeMap<PathBuf, Job>>,
+    jobs: Mutex<BTreeMap<PathBuf, Served>>,
     /// Orders begun and ended: a proxy does not retire in the middle of one, nor soon after it.
     orders: (AtomicU64, AtomicU64),
 }
 
 #[derive(Default)]
-pub(crate) struct Job {
+pub(crate) struct Served {
     workers: BTreeMap<PathBuf, Worker>,
     /// Ends the thread that looks for new rings.
     watch: Option<Arc<rustix::fd::OwnedFd>>,
@@ -96,7 +96,16 @@ impl Daemon {
 
     fn obey(self: Arc<Daemon>, order: Order) -> io::Result<Report> {
         match order {
-            Order::Attach(job) => self.attach(&job).map(|()| Report::default()),
+            Order::Attach { job, model, keeper } => {
+                if model != self.model {
+                    return Err(io::Error::other(format!(
+                        "the device's proxy runs already and serves a {}, not a {model}: it was started with other drivers \
+                         (OCL_ICD_VENDORS and the like); end its jobs and it ends after 30 s, or name another ORRERY_RUNTIME_FOLDER",
+                        self.model
+                    )));
+                }
+                self.attach(&job, keeper).map(|()| Report::default())
+            }
             Order::Detach(job) => {
                 self.detach(&job);
                 Ok(Report::default())
@@ -104,9 +113,9 @@ impl Daemon {
             Order::Status => Ok(self.status()),
             Order::Stop => Ok(Report::default()),
             Order::Save { job, to, chunks } => self.save(&job, &to, &chunks),
-            Order::Load { job, from, chunks, model } => {
+            Order::Load { job, from, chunks, model, keeper } => {
                 self.is_like(model.as_deref())?;
-                self.load(&job, &from, &chunks).map(|()| Report::default())
+                self.load(&job, &from, &chunks, keeper).map(|()| Report::default())
             }
             Order::Rewatch(job) => {
                 self.rewatch(&job);
@@ -115,7 +124,7 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn jobs(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Job>> {
+    pub(crate) fn jobs(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Served>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,14 +146,29 @@ impl Daemon {
     }
 
     /// Serves the rings that lie in the folder, and those that will.
-    fn attach(self: Arc<Daemon>, folder: &Path) -> io::Result<()> {
+    fn attach(self: Arc<Daemon>, folder: &Path, keeper: u32) -> io::Result<()> {
         let inotify = Arc::new(inotify::init(inotify::CreateFlags::CLOEXEC)?);
         inotify::add_watch(&*inotify, folder, inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE_SELF)?;
         self.jobs().entry(folder.to_owned()).or_default().watch = Some(inotify.clone());
         let (daemon, watched) = (self.clone(), folder.to_owned());
         std::thread::spawn(move || daemon.watch(&watched, &inotify));
         self.scan(folder);
+        let (daemon, kept) = (self.clone(), folder.to_owned());
+        when_ended(keeper, move || daemon.abandoned(&kept));
         Ok(())
+    }
+
+    /// The command that waited for a job has ended. If it was killed the job goes, too: nobody else would clean up after it.
+    fn abandoned(self: Arc<Daemon>, folder: &Path) {
+        if !self.jobs().contains_key(folder) {
+            return;
+        }
+        if let Err(error) = crate::job::end(folder) {
+            eprintln!("orrery proxy: {}: {error}", folder.display());
+        }
+        self.detach(folder);
+        let _ = std::fs::remove_dir_all(folder);
+        self.retire_if_idle();
     }
 
     fn watch(self: Arc<Daemon>, folder: &Path, inotify: &Arc<rustix::fd::OwnedFd>) {
@@ -203,7 +227,7 @@ impl Daemon {
     }
 
     /// Makes a job's sessions again, then serves it like any other. Its processes are found by [`Daemon::rewatch`].
-    fn load(self: Arc<Daemon>, folder: &Path, from: &Path, chunks: &Path) -> io::Result<()> {
+    fn load(self: Arc<Daemon>, folder: &Path, from: &Path, chunks: &Path, keeper: u32) -> io::Result<()> {
         let store = Store::open(chunks)?;
         let mut workers = BTreeMap::new();
         for image in read_images(from)? {
@@ -214,8 +238,8 @@ impl Daemon {
             let session = Session::load(image, &store, region, self.view(), Some(seat)).map_err(io::Error::other)?;
             workers.insert(path.clone(), self.clone().start(session, folder, &path));
         }
-        self.jobs().insert(folder.to_owned(), Job { workers, watch: None });
-        self.attach(folder)
+        self.jobs().insert(folder.to_owned(), Served { workers, watch: None });
+        self.attach(folder, keeper)
     }
 
     /// Finds the processes of a job's rings by what they have mapped: their numbers are not those that the rings tell.
@@ -320,9 +344,16 @@ fn processes_with(path: &Path) -> Vec<u32> {
 
 /// Ends a session when its process is gone.
 fn watch_process(pid: u32, remote: Remote) {
+    when_ended(pid, move || {
+        remote.run(Box::new(|_| After::End));
+    });
+}
+
+/// Does something when a process that is there now has ended.
+fn when_ended(pid: u32, then: impl FnOnce() + Send + 'static) {
     let Some(pidfd) = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
     std::thread::spawn(move || {
         while poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).is_err() {}
-        remote.run(Box::new(|_| After::End));
+        then();
     });
 }

@@ -2,8 +2,9 @@
 
 use crate::control::{self, Order, Report};
 use crate::device::Api;
-use crate::{facade, place};
+use crate::{facade, place, tree};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -14,8 +15,18 @@ use std::time::{Duration, Instant};
 
 /// The shared library that programs load as their OpenCL driver.
 pub const OPENCL_DRIVER: &str = "liborrery_opencl.so";
+/// Tells a job's processes where its driver is, and tells them from others.
+const FOLDER: &str = "ORRERY_JOB_FOLDER";
+/// Says that a process is no part of a job that comes before it.
+const STAYS: &str = "ORRERY_STAYS";
+/// Begins the names of variables by which the executor tells a run's processes.
+const RUN: &str = "ORRERY_RUN_";
 /// How long a proxy that was just started may take to answer.
 const PROXY_START: Duration = Duration::from_secs(60);
+/// How long to wait for another command that is at work on a job.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long killed processes may take to die.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is written down about a running job, in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +41,9 @@ pub struct Job {
     pub pid: i32,
     /// A process in whose process namespace it is, once it has been restored.
     pub namespace: Option<i32>,
+    /// The command that waits for the program. Should it be killed, the device's proxy ends the job.
+    #[serde(default)]
+    pub keeper: u32,
 }
 
 impl Job {
@@ -69,8 +83,13 @@ impl Job {
     /// One is at it.
     pub fn lock(&self) -> io::Result<fs::File> {
         let file = fs::File::create(self.folder()?.join("busy"))?;
-        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        taken.map_err(|_| io::Error::other(format!("another command is at work on job {}; try again", self.name)))?;
+        let began = Instant::now();
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if began.elapsed() > BUSY_TIMEOUT {
+                return Err(io::Error::other(format!("another command is at work on job {}; try again", self.name)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(file)
     }
 
@@ -118,6 +137,28 @@ pub fn prepare(api: Api, driver: &Path, name: Option<&str>) -> io::Result<PathBu
     Ok(folder)
 }
 
+/// Ends the job in a folder: kills its processes, those among them that left its session, and returns when none is left.
+///
+/// # Errors
+/// Some do not die.
+pub(crate) fn end(folder: &Path) -> io::Result<()> {
+    let noted = fs::read(folder.join("job.json")).ok().and_then(|text| serde_json::from_slice::<Job>(&text).ok());
+    let roots = || noted.iter().flat_map(|job| [Some(job.pid), job.namespace]).flatten();
+    let mark = format!("{FOLDER}={}", folder.display());
+    let began = Instant::now();
+    loop {
+        let left: Vec<i32> = roots().flat_map(tree::members).chain(tree::bearing(&mark)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > END_TIMEOUT {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("processes of the job do not die: {left:?}")));
+        }
+        left.into_iter().for_each(|pid| tree::signal(pid, Signal::KILL));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Removes what is left of a job whose command was killed.
 fn forget_dead(name: &str, folder: &Path) -> io::Result<()> {
     let alive = Job::find(name).is_ok_and(|job| Path::new(&format!("/proc/{}", job.pid)).exists());
@@ -130,7 +171,7 @@ fn forget_dead(name: &str, folder: &Path) -> io::Result<()> {
 /// The program's command, with the driver in its way. It gets a session of its own, as a checkpoint needs it.
 pub fn command(api: Api, folder: &Path, program: &str, args: &[String]) -> Command {
     let mut command = Command::new(program);
-    command.args(args).env("ORRERY_JOB_FOLDER", folder);
+    command.args(args).env(FOLDER, folder);
     match api {
         // Two loaders are in use: one reads a folder of files, the other takes libraries' names.
         Api::OpenCl => {
@@ -166,6 +207,11 @@ pub fn order(device: &str, start: &[String], order: &Order) -> io::Result<Report
     let mut command = Command::new(first);
     // In a group of its own: what is typed at the job's terminal is not for it.
     command.args(rest).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    // It will serve others, too: whoever ends the job that first needed it leaves it alone.
+    command.env(STAYS, "1").env_remove(FOLDER);
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with(RUN)).for_each(|name| {
+        command.env_remove(name);
+    });
     let mut child = command.spawn()?;
     let began = Instant::now();
     loop {

@@ -16,6 +16,7 @@ pub mod device;
 pub mod facade;
 mod files;
 mod held;
+mod hold;
 mod image;
 pub mod job;
 mod journal;
@@ -27,6 +28,7 @@ pub mod restore;
 #[cfg(feature = "object-store")]
 mod s3;
 mod session;
+mod shelf;
 pub mod simulated;
 mod spare;
 pub mod store;

@@ -60,7 +60,8 @@ fn move_state(
     }
     let load = |device: &str| {
         let model = report.model.clone();
-        let order = Order::Load { job: job_folder.into(), from: between.into(), chunks: chunks.clone(), model };
+        let (job, from, keeper) = (job_folder.into(), between.into(), job.keeper);
+        let order = Order::Load { job, from, chunks: chunks.clone(), model, keeper };
         job::order(device, &start(device), &order)
     };
     let moved = load(device);

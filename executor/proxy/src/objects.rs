@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Objects by name; `/` in names makes folders. What is put is there whole or not at all.
 pub trait Objects: Send + Sync {
@@ -35,6 +36,9 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// As [`Objects::put`].
     fn settle(&self) -> io::Result<()>;
+
+    /// Removes what processes that were killed have left half-done. Nobody else may use the store meanwhile.
+    fn tidy(&self) {}
 
     /// The folder that they are in, for those who need files.
     fn folder(&self) -> Option<&Path> {
@@ -101,11 +105,16 @@ impl Folder {
 
 /// Ends the names of files that were not written whole.
 const UNFINISHED: &str = "unfinished";
+/// Ends the names of folders in which checkpoints are put together.
+pub(crate) const SPOOL: &str = "spool";
 
 impl Objects for Folder {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.0.join(name);
-        let unfinished = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
+        // Of many processes and threads each has a file of its own, also for the same object.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let unfinished = path.with_extension(format!("{}-{count}.{UNFINISHED}", std::process::id()));
         let written = fs::write(&unfinished, bytes).or_else(|error| match (error.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(parent)) => {
                 fs::create_dir_all(parent)?;
@@ -141,6 +150,21 @@ impl Objects for Folder {
     fn settle(&self) -> io::Result<()> {
         // Once for all of them: to wait for each chunk would take a hundred times as long.
         Ok(rustix::fs::syncfs(fs::File::open(&self.0)?)?)
+    }
+
+    fn tidy(&self) {
+        let mut folders = vec![self.0.clone()];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+                let ends = |ending: &str| path.extension().is_some_and(|own| own == ending);
+                match (path.is_dir(), ends(SPOOL), ends(UNFINISHED)) {
+                    (true, true, _) => drop(fs::remove_dir_all(path)),
+                    (true, false, _) => folders.push(path),
+                    (false, _, true) => drop(fs::remove_file(path)),
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn folder(&self) -> Option<&Path> {

@@ -1,14 +1,15 @@
 //! A job from its checkpoint.
 
-use crate::checkpoint::{Manifest, Spool, latest};
+use crate::checkpoint::{Manifest, Spool};
 use crate::control::{Order, give};
 use crate::criu::{self, Outside};
 use crate::files::{copy_folder, restore_file};
+use crate::hold::Hold;
 use crate::image::{copy_sparse, read_images};
 use crate::job::{self, Job};
 use crate::objects::{self, Objects};
 use crate::store::{Store, Stored};
-use crate::{place, tree};
+use crate::{place, shelf, tree};
 use rustix::process::Signal;
 use std::fs;
 use std::io;
@@ -32,21 +33,21 @@ pub struct Commands<'a> {
     pub keep: Vec<String>,
 }
 
-/// Makes a job again from a store's last checkpoint, on `device` or the one that it was on.
+/// Makes a job again from its last checkpoint in a store, on `device` or the one that it was on. `name`: the job, if there are several.
 ///
 /// # Errors
 /// Something is missing or damaged, the device is of another model or refuses, or CRIU does.
-pub fn load(from: &str, device: Option<&str>, commands: &Commands<'_>) -> io::Result<Restored> {
+pub fn load(from: &str, name: Option<&str>, device: Option<&str>, commands: &Commands<'_>) -> io::Result<Restored> {
     let objects: Arc<dyn Objects> = objects::open(from)?.into();
-    let number = latest(&*objects).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(error.kind(), format!("no complete checkpoint in {from}")),
-        _ => error,
-    })?;
-    let mut manifest: Manifest = serde_json::from_slice(&objects.get(&format!("{number}.json"))?)?;
+    // A store that can only be read is one from which nobody removes anything.
+    let _hold = Hold::share(&objects).ok();
+    let mut manifest =
+        shelf::last(&*objects, name).map_err(|error| io::Error::new(error.kind(), format!("{from}: {error}")))?;
     if let Some(device) = device {
         same_api(&manifest.job.device, device)?;
         manifest.job.device = device.into();
     }
+    manifest.job.keeper = std::process::id();
     let job_folder = manifest.job.folder()?;
     if job_folder.exists() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("job {} is running", manifest.job.name)));
@@ -72,7 +73,7 @@ fn load_parts(manifest: Manifest, own: &Path, chunks: &Path, store: &Store, comm
     for image in read_images(own)? {
         copy_sparse(&own.join(&image.ring), &job_folder.join(&image.ring))?;
     }
-    let order = Order::Load { job: job_folder.clone(), from: own.into(), chunks: chunks.into(), model };
+    let order = Order::Load { job: job_folder.clone(), from: own.into(), chunks: chunks.into(), model, keeper: job.keeper };
     job::order(&job.device, &(commands.proxy)(&job.device), &order)?;
     // After the device has agreed: a job that does not go on here leaves its files as they are.
     let result = files.iter().try_for_each(|file| restore_file(file, Path::new("/"), store));

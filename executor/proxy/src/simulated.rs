@@ -4,10 +4,10 @@
 //! What it lacks (images, sub-devices, binaries) it refuses with OpenCL's code for that.
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent, Reads};
 use ring::{Body, Region};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::{Arg, DEVICE, Id, Info, Op, Request, Stage, cl};
 
@@ -66,7 +66,7 @@ enum Object {
 pub struct Simulated {
     objects: BTreeMap<Id, Object>,
     /// Reads that are complete and not yet told.
-    reads: Arc<Mutex<Vec<u64>>>,
+    reads: Reads,
     /// The first error of a command whose sender had gone on.
     late: i32,
 }
@@ -209,7 +209,7 @@ impl Simulated {
         }
         // SAFETY: the range was just checked to lie in the staging area.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), region.staging().add(stage.offset as usize), bytes.len()) };
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(stage.ticket);
+        self.reads.push(stage.ticket);
         Ok(())
     }
 
@@ -288,9 +288,7 @@ impl Backend for Simulated {
     }
 
     fn news(&self) -> Box<dyn Fn() -> News + Send> {
-        let reads = self.reads.clone();
-        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
-        Box::new(move || News { reads: told(), events: Vec::new() })
+        self.reads.news()
     }
 
     fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {

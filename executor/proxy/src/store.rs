@@ -39,6 +39,8 @@ pub(crate) fn name(digest: &Digest) -> String {
     format!("{CHUNKS}{}/{}", &name[..2], name.as_str())
 }
 
+/// How many chunks are removed between two looks whether one still may.
+const BETWEEN_CHECKS: usize = 100;
 /// Where chunks are, in a store of checkpoints.
 const CHUNKS: &str = "chunks/";
 
@@ -97,14 +99,18 @@ impl Store {
         Ok(chunk)
     }
 
-    /// Removes all chunks but these.
+    /// Removes all chunks but these. Nobody may put one meanwhile; `check` is asked again and again whether that is still so.
     ///
     /// # Errors
-    /// The store cannot be read or written.
-    pub fn keep_only(&self, digests: &BTreeSet<Digest>) -> io::Result<()> {
+    /// The store cannot be read or written, or what `check` says.
+    pub fn keep_only(&self, digests: &BTreeSet<Digest>, check: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
         let kept: BTreeSet<String> = digests.iter().map(name).collect();
         let all = self.objects.list(CHUNKS)?;
-        all.iter().filter(|(name, _)| !kept.contains(name)).try_for_each(|(name, _)| self.objects.remove(name))
+        let garbage: Vec<&String> = all.iter().map(|(name, _)| name).filter(|name| !kept.contains(*name)).collect();
+        garbage.chunks(BETWEEN_CHECKS).try_for_each(|some| {
+            check()?;
+            some.iter().try_for_each(|name| self.objects.remove(name))
+        })
     }
 }
 

@@ -109,12 +109,6 @@ impl Session {
         if self.away.is_some() || made.is_empty() || self.seat.is_none() {
             return Ok(());
         }
-        if !self.backend.movable() {
-            return Err(DeviceError {
-                what: "contents of this kind of device stay where they are",
-                code: cl::INVALID_OPERATION,
-            });
-        }
         if !self.backend.drain(PATIENCE)? {
             return Err(DeviceError { what: "moving contents while work goes on", code: cl::INVALID_OPERATION });
         }

@@ -50,6 +50,16 @@ pub fn members(root: i32) -> Vec<i32> {
     found
 }
 
+/// The processes that have this variable with this value.
+pub(crate) fn bearing(variable: &str) -> Vec<i32> {
+    let bears = |pid: &i32| {
+        // Empty for those that are dead already.
+        let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        variables.split(|byte| *byte == 0).any(|own| own == variable.as_bytes())
+    };
+    processes().into_keys().filter(bears).collect()
+}
+
 /// Stops all of them, and returns when every one of their threads stands still: who was forked meanwhile, too.
 ///
 /// # Errors
@@ -107,7 +117,7 @@ pub fn signal_all(root: i32, which: Signal) {
     }
 }
 
-fn signal(pid: i32, which: Signal) {
+pub(crate) fn signal(pid: i32, which: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, which);
     }

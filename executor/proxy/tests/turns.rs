@@ -149,10 +149,6 @@ fn by_turns(steps: &Steps, commons: [u8; 2]) -> Switching {
 #[test]
 fn each_sees_its_own_contents_and_equal_ones_are_not_moved() {
     for steps in all() {
-        if !(steps.make)().movable() {
-            println!("SKIPPED: contents of {} are not moved (executor/PROXY.md says why)", steps.name);
-            continue;
-        }
         let (equal, different) = (by_turns(&steps, [9, 9]), by_turns(&steps, [9, 8]));
         println!("{}: equal {equal:?}, different {different:?}", steps.name);
         assert!(equal.switches >= u64::from(2 * ROUNDS - 2), "{}: {equal:?}", steps.name);

@@ -17,8 +17,10 @@ pub use simulated::{MEMORY, Simulated};
 
 use crate::answers::Reply;
 use crate::backend::Outcome;
+use ring::{Body, Region};
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::cuda;
+use wire::cuda::{self, Call};
+use wire::{DEVICE, Id, Request};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
@@ -36,7 +38,7 @@ impl From<i32> for Failure {
 }
 
 /// How a result is answered. One that nobody is told now is kept for the next who waits, and one that stays is kept in any case.
-pub(crate) fn settle(failed: &mut Option<Failure>, result: Result<Vec<u8>>, reply: &Reply) -> Outcome {
+fn settle(failed: &mut Option<Failure>, result: Result<Vec<u8>>, reply: &Reply) -> Outcome {
     match result {
         Ok(data) => Outcome::Now(0, data),
         Err(failure) => {
@@ -46,6 +48,37 @@ pub(crate) fn settle(failed: &mut Option<Failure>, result: Result<Vec<u8>>, repl
             Outcome::Now(failure.code, failure.said.into_bytes())
         }
     }
+}
+
+/// One worker's view of a CUDA device, of either kind.
+pub(crate) trait Worker {
+    fn ask(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>>;
+    fn free(&mut self, id: Id) -> Result<()>;
+    /// When an event was last recorded, before this device had it; nanoseconds since 1970.
+    fn last_recorded(&mut self, id: Id) -> Option<&mut Option<u64>>;
+    /// What nobody was told yet, or stays.
+    fn failed(&mut self) -> &mut Option<Failure>;
+}
+
+/// Carries a request out. An event that is past is what a checkpoint says of it, or of the device itself: an error that nobody
+/// was told.
+pub(crate) fn carry_out(worker: &mut impl Worker, request: &Request, body: Body, region: &Region, reply: &Reply) -> Outcome {
+    let result = match request {
+        Request::Cuda(call) => worker.ask(call, body, region),
+        Request::Release { id } => worker.free(*id).map(|()| Vec::new()),
+        Request::PastEvent { id: DEVICE, status, .. } => {
+            *worker.failed() = Some((*status).into());
+            Ok(Vec::new())
+        }
+        Request::PastEvent { id, times, .. } => {
+            if let Some(time) = worker.last_recorded(*id) {
+                *time = times.first().copied();
+            }
+            Ok(Vec::new())
+        }
+        _ => Err(cuda::NOT_SUPPORTED.into()),
+    };
+    settle(worker.failed(), result, reply)
 }
 
 pub(crate) fn encoded<T: serde::Serialize>(value: &T) -> Vec<u8> {

@@ -3,15 +3,15 @@
 //! `nvcc` on machines without a GPU, and everything around them: messages, errors, checkpoints.
 
 use crate::answers::Reply;
-use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent, Spare};
+use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent, Reads, Spare};
 use crate::cuda::blas;
 use crate::cuda::kernels::{self, Kernel, Launch, Params};
 use crate::cuda::memory::Memory;
-use crate::cuda::{Failure, Result, encoded, now, properties, settle};
+use crate::cuda::{Failure, Result, Worker, carry_out, encoded, now, properties};
 use crate::spare::sums;
 use ring::{Body, Region};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::cuda::{self, Call, FunctionInfo, Span, Work};
 use wire::{DEVICE, Id, Request, Stage};
@@ -49,7 +49,7 @@ pub struct Simulated {
     objects: BTreeMap<Id, Object>,
     memory: Memory,
     /// Reads that are complete and not yet told.
-    reads: Arc<Mutex<Vec<u64>>>,
+    reads: Reads,
     /// The first error of work whose sender had gone on; one that stays, if it is of that kind.
     failed: Option<Failure>,
 }
@@ -229,17 +229,8 @@ impl Simulated {
             unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), region.staging().add(offset), row.len()) };
             offset += row.len();
         }
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(stage.ticket);
+        self.reads.push(stage.ticket);
         Ok(())
-    }
-
-    /// What a checkpoint says of an event, or of the device itself: an error that nobody was told.
-    fn remember(&mut self, id: Id, status: i32, times: &[u64]) {
-        if id == DEVICE {
-            self.failed = Some(status.into());
-        } else if let Some(Object::Event(time)) = self.objects.get_mut(&id) {
-            *time = times.first().copied();
-        }
     }
 }
 
@@ -249,24 +240,34 @@ fn unknown_kernel(name: &str) -> Failure {
     Failure { code: cuda::INVALID_DEVICE_FUNCTION, said }
 }
 
+impl Worker for Simulated {
+    fn ask(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>> {
+        self.call(call, body, region)
+    }
+
+    fn free(&mut self, id: Id) -> Result<()> {
+        self.release(id)
+    }
+
+    fn last_recorded(&mut self, id: Id) -> Option<&mut Option<u64>> {
+        match self.objects.get_mut(&id) {
+            Some(Object::Event(time)) => Some(time),
+            _ => None,
+        }
+    }
+
+    fn failed(&mut self) -> &mut Option<Failure> {
+        &mut self.failed
+    }
+}
+
 impl Backend for Simulated {
     fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome {
-        let result = match request {
-            Request::Cuda(call) => self.call(call, body, region),
-            Request::Release { id } => self.release(*id).map(|()| Vec::new()),
-            Request::PastEvent { id, status, times } => {
-                self.remember(*id, *status, times);
-                Ok(Vec::new())
-            }
-            _ => Err(cuda::NOT_SUPPORTED.into()),
-        };
-        settle(&mut self.failed, result, reply)
+        carry_out(self, request, body, region, reply)
     }
 
     fn news(&self) -> Box<dyn Fn() -> News + Send> {
-        let reads = self.reads.clone();
-        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
-        Box::new(move || News { reads: told(), events: Vec::new() })
+        self.reads.news()
     }
 
     fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {

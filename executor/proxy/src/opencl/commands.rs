@@ -28,6 +28,16 @@ impl Waits {
     }
 }
 
+/// What commands of all kinds are given to a queue with.
+pub(super) struct Command<'a> {
+    pub(super) queue: Handle,
+    pub(super) body: &'a Body,
+    pub(super) waits: &'a Waits,
+    pub(super) region: &'a Region,
+    /// Where the event goes; null: none is wanted.
+    pub(super) out: *mut Handle,
+}
+
 impl OpenCl {
     #[allow(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn enqueue(
@@ -82,7 +92,7 @@ impl OpenCl {
         let mut event = Handle::default();
         let wanted = event_id != 0 || stage.is_some() || answers_later || !body.is_empty();
         let out = if wanted { &raw mut event } else { null_mut() };
-        check(self.give(queue, op, &body, &waits, region, out)?)?;
+        check(self.give(op, &Command { queue, body: &body, waits: &waits, region, out })?)?;
         if event_id != 0 {
             self.retain(event);
             self.objects.insert(event_id, Object::Event { handle: event, queue });
@@ -123,7 +133,8 @@ impl OpenCl {
         Ok(waits)
     }
 
-    fn give(&mut self, queue: Handle, op: &Op, body: &Body, waits: &Waits, region: &Region, out: *mut Handle) -> Result<i32> {
+    fn give(&mut self, op: &Op, command: &Command<'_>) -> Result<i32> {
+        let &Command { queue, waits, out, .. } = command;
         let (api, (n, list)) = (self.api(), waits.list());
         match op {
             Op::Kernel { kernel, args, offset, global, local } => {
@@ -151,10 +162,10 @@ impl OpenCl {
                 call!(api, clEnqueueMigrateMemObjects(queue, mems.len() as u32, mems.as_ptr(), *flags, n, list, out))
             }
             Op::ReadBuffer { .. } | Op::WriteBuffer { .. } | Op::ReadRect { .. } | Op::WriteRect { .. } => {
-                self.move_buffer(queue, op, body, waits, region, out)
+                self.move_buffer(op, command)
             }
-            Op::CopyBuffer { .. } | Op::CopyRect { .. } | Op::FillBuffer { .. } => self.work_on_buffer(queue, op, waits, out),
-            _ => self.image_command(queue, op, body, waits, region, out),
+            Op::CopyBuffer { .. } | Op::CopyRect { .. } | Op::FillBuffer { .. } => self.work_on_buffer(op, command),
+            _ => self.image_command(op, command),
         }
     }
 

@@ -195,7 +195,13 @@ impl OpenCl {
                 call!(api, clEnqueueReadBuffer(queue, mem.handle, 1, offset, len, data.cast(), none.0, none.1, none.2))?
             }
         };
-        check(code)
+        check(code)?;
+        if write {
+            // A blocking write has only taken the data when it returns. Other queues' kernels are not to run before it is done, and on
+            // some devices it is not even begun until somebody sees to it.
+            check(call!(api, clFinish(queue))?)?;
+        }
+        Ok(())
     }
 }
 
@@ -278,11 +284,6 @@ impl Backend for OpenCl {
 
     fn share(&mut self) {
         self.shares = true;
-    }
-
-    fn movable(&self) -> bool {
-        // On Intel's FPGA emulator contents were wrong afterwards, in one turn of some ten, and nobody knows why.
-        self.device.kind & cl::DEVICE_TYPE_ACCELERATOR == 0
     }
 
     fn sums(&mut self, id: Id, keys: [u64; 2]) -> Option<[u64; 2]> {

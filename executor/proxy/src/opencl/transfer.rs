@@ -1,24 +1,17 @@
 //! Commands that move contents: between device and worker, and on the device.
 
 use super::OpenCl;
-use super::commands::Waits;
-use super::raw::{Contents, Handle, Mem, call};
-use ring::{Body, Region};
+use super::commands::Command;
+use super::raw::{Contents, Mem, call};
+use ring::Region;
 use std::ffi::c_void;
 use wire::{Id, Op, Rect, Stage, cl};
 
 type Result<T> = std::result::Result<T, i32>;
 
 impl OpenCl {
-    pub(super) fn move_buffer(
-        &self,
-        queue: Handle,
-        op: &Op,
-        body: &Body,
-        waits: &Waits,
-        region: &Region,
-        out: *mut Handle,
-    ) -> Result<i32> {
+    pub(super) fn move_buffer(&self, op: &Op, command: &Command<'_>) -> Result<i32> {
+        let &Command { queue, body, waits, region, out } = command;
         let (api, (n, list)) = (&self.device.api, waits.list());
         let data: *const c_void = body.as_ptr().cast();
         match op {
@@ -52,7 +45,8 @@ impl OpenCl {
         }
     }
 
-    pub(super) fn work_on_buffer(&self, queue: Handle, op: &Op, waits: &Waits, out: *mut Handle) -> Result<i32> {
+    pub(super) fn work_on_buffer(&self, op: &Op, command: &Command<'_>) -> Result<i32> {
+        let &Command { queue, waits, out, .. } = command;
         let (api, (n, list)) = (&self.device.api, waits.list());
         match op {
             Op::CopyBuffer { from, to, from_offset, to_offset, size } => {
@@ -78,15 +72,8 @@ impl OpenCl {
         }
     }
 
-    pub(super) fn image_command(
-        &self,
-        queue: Handle,
-        op: &Op,
-        body: &Body,
-        waits: &Waits,
-        region: &Region,
-        out: *mut Handle,
-    ) -> Result<i32> {
+    pub(super) fn image_command(&self, op: &Op, command: &Command<'_>) -> Result<i32> {
+        let &Command { queue, body, waits, region, out } = command;
         let (api, (n, list)) = (&self.device.api, waits.list());
         match op {
             Op::ReadImage { mem, origin, region: size, stage } => {

@@ -55,7 +55,7 @@ impl Seat {
         self.turns.quantum.unwrap_or_default()
     }
 
-    /// Goes on with the turn for now.
+    /// Goes on with the turn until it is asked again whether somebody waits.
     pub(crate) fn keep(&self) {
         self.turns.lock().asked = false;
     }

@@ -1,40 +1,47 @@
 //! A CUDA device as a backend, and its end.
 
 use super::super::mapped::ok;
-use super::super::settle;
+use super::super::{Failure, Result, Worker, carry_out};
 use super::{Object, PIECE, Real};
 use crate::answers::Reply;
 use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
 use cudarc::driver::sys;
 use ring::{Body, Region};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use wire::{DEVICE, Id, Request, cuda};
+use wire::cuda::{self, Call};
+use wire::{DEVICE, Id, Request};
+
+impl Worker for Real {
+    fn ask(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>> {
+        self.enter()?;
+        self.call(call, body, region)
+    }
+
+    fn free(&mut self, id: Id) -> Result<()> {
+        self.enter()?;
+        self.release(id)
+    }
+
+    fn last_recorded(&mut self, id: Id) -> Option<&mut Option<u64>> {
+        match self.objects.get_mut(&id) {
+            Some(Object::Event(_, _, past)) => Some(past),
+            _ => None,
+        }
+    }
+
+    fn failed(&mut self) -> &mut Option<Failure> {
+        &mut self.failed
+    }
+}
 
 impl Backend for Real {
     fn execute(&mut self, request: &Request, body: Body, region: &Arc<Region>, reply: &Reply) -> Outcome {
-        let result = self.enter().and_then(|()| match request {
-            Request::Cuda(call) => self.call(call, body, region),
-            Request::Release { id } => self.release(*id).map(|()| Vec::new()),
-            Request::PastEvent { id: DEVICE, status, .. } => {
-                self.failed = Some((*status).into());
-                Ok(Vec::new())
-            }
-            Request::PastEvent { id, times, .. } => {
-                if let Some(Object::Event(_, _, past)) = self.objects.get_mut(id) {
-                    *past = times.first().copied();
-                }
-                Ok(Vec::new())
-            }
-            _ => Err(cuda::NOT_SUPPORTED.into()),
-        });
-        settle(&mut self.failed, result, reply)
+        carry_out(self, request, body, region, reply)
     }
 
     fn news(&self) -> Box<dyn Fn() -> News + Send> {
-        let reads = self.reads.clone();
-        let told = move || std::mem::take(&mut *reads.lock().unwrap_or_else(PoisonError::into_inner));
-        Box::new(move || News { reads: told(), events: Vec::new() })
+        self.reads.news()
     }
 
     fn drain(&mut self, _patience: Duration) -> std::result::Result<bool, DeviceError> {

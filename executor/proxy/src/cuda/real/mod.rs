@@ -13,13 +13,13 @@ use super::cublas::Blas;
 use super::device::{Device, describe};
 use super::mapped::{Mapped, ok};
 use super::{Failure, Result, encoded, now};
+use crate::backend::Reads;
 use cudarc::driver::sys;
 use ring::{Body, Region};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use wire::Id;
 use wire::cuda::{self, Call, Span};
 
@@ -52,7 +52,7 @@ pub struct Real {
     reference: Option<(sys::CUevent, u64)>,
     pub(crate) blas: Option<Blas>,
     /// Reads that are complete and not yet told.
-    pub(crate) reads: Arc<Mutex<Vec<u64>>>,
+    pub(crate) reads: Reads,
     failed: Option<Failure>,
 }
 
@@ -61,7 +61,6 @@ unsafe impl Send for Real {}
 
 impl Real {
     pub(crate) fn new(device: Device) -> Real {
-        let reads = Arc::default();
         Real {
             device,
             context: null_mut(),
@@ -69,7 +68,7 @@ impl Real {
             objects: BTreeMap::new(),
             reference: None,
             blas: None,
-            reads,
+            reads: Reads::default(),
             failed: None,
         }
     }
