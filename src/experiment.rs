@@ -1,25 +1,22 @@
 //! A scenario made ready to run: fleet, jobs and everything a result must name.
 
+mod arrivals;
+mod error;
+mod fit;
 mod saved;
 
+pub use error::ExperimentError;
 pub use saved::{Saved, Saving, build};
 
 use policies::ledger::{Account, Ledger};
-use policies::snapshot::{SchedulerStateError, StateError};
-use policies::spec::SpecError;
-use policies::{
-    Capacity, Demand, Elastic, Fleet, JobId, JobSpec, Placement, Policy, Scheduler, Span, TenantId, Tiers, Time, catalog,
-    placement,
-};
-use sim::{Arrival, BadEnd, CostModel, Costs, Crashes, End, Limits, Recovery, World};
-use std::path::{Path, PathBuf};
+use policies::{Fleet, JobId, Placement, Policy, Scheduler, Tiers, catalog, placement};
+use sim::{CostModel, Costs, Crashes, End, Limits, Recovery, World};
+use std::path::Path;
 use std::time::Instant;
-use thiserror::Error;
+use traces::Trace;
 use traces::faults::{Change, Disturbance};
-use traces::runlog::{self, Header, JobMeta, LogError, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
+use traces::runlog::{self, Header, JobMeta, LogWriter, Observer, Recorder, ServiceInfo, StepView, Tracker};
 use traces::scenario::{Estimates, JobRules, NetworkSpec};
-use traces::snapshot::SnapshotError;
-use traces::{Trace, TraceJob};
 
 /// Steps between two looks at the progress.
 const PROGRESS_STEPS: u64 = 4096;
@@ -82,74 +79,6 @@ pub struct Outcome {
     pub saved: Saved,
 }
 
-/// Why an experiment cannot run.
-#[derive(Debug, Error)]
-pub enum ExperimentError {
-    /// Policy or placement do not exist.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The log cannot be written.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// Some jobs could never run.
-    #[error("{count} of {jobs} jobs can never run on this fleet, e.g. job `{id}`, which needs {what}; {remedy}")]
-    Misfits {
-        /// How many.
-        count: usize,
-        /// Of how many.
-        jobs: usize,
-        /// The first of them.
-        id: String,
-        /// What that one asks for.
-        what: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// A snapshot cannot be written or read.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// Policy `policy` or placement `placement` cannot be saved or loaded.
-    #[error("no snapshot of policy `{policy}` with placement `{placement}`: {source}")]
-    State {
-        /// Policy with parameters.
-        policy: String,
-        /// Placement with parameters.
-        placement: String,
-        /// Which, and why.
-        source: SchedulerStateError,
-    },
-    /// The world cannot be saved or loaded.
-    #[error("no snapshot of the world: {0}")]
-    World(StateError),
-    /// A snapshot and the log beside it do not belong together.
-    #[error("{path}: not the log that the snapshot beside it was taken with: run it again from the beginning")]
-    OtherLog {
-        /// The log.
-        path: PathBuf,
-    },
-    /// Accelerator-time does not add up.
-    #[error("the books do not add up: {0}: this is a bug in Orrery")]
-    Books(String),
-    /// An invariant broke.
-    #[error(
-        "invariant broken: {what}\n  scenario {scenario}, policy {policy}, seed {seed}, step {step} at {now}: this is a bug in Orrery or in the policy"
-    )]
-    Broken {
-        /// Scenario name.
-        scenario: String,
-        /// Policy with parameters.
-        policy: String,
-        /// Seed.
-        seed: u64,
-        /// Step.
-        step: u64,
-        /// When.
-        now: Time,
-        /// What.
-        what: String,
-    },
-}
-
 /// The digest of what jobs were read or drawn from, and of the services beside them.
 pub fn digest_with(trace_digest: &str, services: &[ServiceInfo]) -> String {
     let mut digest = blake3::Hasher::new();
@@ -181,70 +110,6 @@ impl Experiment {
             attempts_max: 1,
             limits: Limits::default(),
         }
-    }
-
-    /// Jobs that no placement on the empty fleet can hold, in order.
-    ///
-    /// # Errors
-    /// An unknown placement.
-    pub fn misfits(&self) -> Result<Vec<&TraceJob>, SpecError> {
-        let capacity = Capacity::new(self.fleet.clone());
-        let mut place = placement::by_name(&self.placement, self.seed)?;
-        let mut known = std::collections::BTreeMap::new();
-        let mut fits = |demand: &Demand| *known.entry(*demand).or_insert_with(|| place.place(&capacity, demand).is_some());
-        Ok(self.trace.jobs.iter().filter(|job| !fits(&job.demand)).collect())
-    }
-
-    /// Refuses jobs that can never run.
-    ///
-    /// # Errors
-    /// [`ExperimentError::Misfits`].
-    pub fn require_fit(&self) -> Result<(), ExperimentError> {
-        let misfits = self.misfits()?;
-        let Some(first) = misfits.first() else { return Ok(()) };
-        Err(ExperimentError::Misfits {
-            count: misfits.len(),
-            jobs: self.trace.jobs.len(),
-            id: first.id.to_string(),
-            what: self.in_words(&first.demand),
-            remedy: "take a larger fleet, or leave such jobs out with --misfits drop",
-        })
-    }
-
-    /// Leaves out the jobs that can never run, and says how many those were.
-    ///
-    /// # Errors
-    /// An unknown placement.
-    pub fn drop_misfits(&mut self) -> Result<usize, SpecError> {
-        let misfits: std::collections::BTreeSet<Box<str>> = self.misfits()?.iter().map(|job| job.id.clone()).collect();
-        self.trace.jobs.retain(|job| !misfits.contains(&job.id));
-        Ok(misfits.len())
-    }
-
-    fn in_words(&self, demand: &Demand) -> String {
-        let mut text = format!("{} accelerators", demand.accelerators);
-        if demand.milli != policies::WHOLE_MILLI {
-            text += &format!(" at {} thousandths", demand.milli);
-        }
-        if demand.types != policies::TypeSet::ANY {
-            let named = self.fleet.types.iter().enumerate().filter(|(i, _)| demand.types.0 >> i & 1 == 1);
-            let names: Vec<_> = named.map(|(_, name)| name.as_str()).collect();
-            text += &format!(" of type {}", if names.is_empty() { "that the fleet lacks".into() } else { names.join(" or ") });
-        }
-        text += &match demand.within {
-            policies::Level::Node => " on one node".to_owned(),
-            policies::Level::Domain(number) => {
-                let domain = self.fleet.domains.get(usize::from(number));
-                format!(" in one {}", domain.map_or("domain", |domain| &domain.name))
-            }
-            policies::Level::Cluster => " in one cluster".into(),
-            policies::Level::Region => " in one region".into(),
-            policies::Level::Fleet => String::new(),
-        };
-        if demand.cpu_milli > 0 || demand.memory_mib > 0 {
-            text += &format!(", {} processor-thousandths and {} MiB", demand.cpu_milli, demand.memory_mib);
-        }
-        text
     }
 
     /// Runs a listed policy, e.g. `tiresias` or `fifo(skip=true)`, writing the run log to `log` if there is one. `progress` is
@@ -357,64 +222,6 @@ impl Experiment {
     fn meta(&self, job: JobId) -> JobMeta {
         let job = &self.trace.jobs[job.index()];
         JobMeta { name: job.id.to_string(), duration: job.duration, outcome: job.outcome, label: job.label }
-    }
-
-    /// Arrivals from the job with that number on.
-    fn arrivals(&self, from: usize) -> impl Iterator<Item = Arrival> + '_ {
-        let estimator = self.estimates.with_seed(self.seed);
-        self.trace.jobs[from..].iter().map(move |job| self.arrival(job, estimator.estimate(job)))
-    }
-
-    fn is_replica(&self, job: &TraceJob) -> bool {
-        self.services.iter().any(|service| service.tenant == job.tenant)
-    }
-
-    /// When each replica is not needed any more, in order of time.
-    fn withdrawals(&self) -> Vec<(Time, JobId)> {
-        let jobs = self.trace.jobs.iter().enumerate().filter(|(_, job)| self.is_replica(job));
-        let mut withdrawals: Vec<_> = jobs.map(|(id, job)| (job.submit + job.duration, JobId(id as u32))).collect();
-        withdrawals.sort_unstable();
-        withdrawals
-    }
-
-    /// The jobs that fail or are cancelled.
-    fn bad_ends(&self) -> impl Iterator<Item = (JobId, BadEnd, Span)> {
-        let jobs = self.trace.jobs.iter().enumerate().filter(|(_, job)| !self.is_replica(job));
-        jobs.filter_map(|(id, job)| {
-            let end = match self.rules.bad_end(job)? {
-                traces::Outcome::Failed => BadEnd::Fails,
-                _ => BadEnd::Cancelled,
-            };
-            Some((JobId(id as u32), end, job.duration))
-        })
-    }
-
-    fn arrival(&self, job: &TraceJob, estimate: Option<Span>) -> Arrival {
-        if self.is_replica(job) {
-            let spec = JobSpec {
-                demand: job.demand,
-                tenant: TenantId(job.tenant),
-                priority: self.rules.priority(job, job.tier),
-                tier: job.tier,
-                attempts_max: u16::MAX,
-                estimate: None,
-                elastic: Elastic::RIGID,
-                deadline_s: 0,
-            };
-            return Arrival { submit: job.submit, spec, duration: sim::ENDLESS };
-        }
-        let tier = self.rules.tier(job);
-        let spec = JobSpec {
-            demand: job.demand,
-            tenant: TenantId(job.tenant),
-            priority: self.rules.priority(job, tier),
-            tier,
-            attempts_max: if self.rules.bad_end(job).is_some() { 1 } else { self.attempts_max },
-            estimate,
-            elastic: self.rules.elastic(job),
-            deadline_s: self.rules.deadline_s(job),
-        };
-        Arrival { submit: job.submit, spec, duration: job.duration }
     }
 }
 
