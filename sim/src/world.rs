@@ -159,9 +159,9 @@ enum Happening {
 pub struct World {
     jobs: IdTable<Truth>,
     queue: EventQueue<(JobId, Attempt, Happening)>,
-    /// What follows from orders without delay, in order. Cheaper than a round trip through the heap.
-    immediate: Vec<(JobId, Attempt, Happening)>,
-    immediate_at: Time,
+    /// What came of the last orders without delay, in order, and when: told with the next step.
+    at_once: Vec<Event>,
+    at_once_at: Time,
     costs: Costs,
     crashes: Option<Crashes>,
     /// Jobs that were submitted and are not done.
@@ -191,8 +191,8 @@ impl World {
         World {
             jobs: IdTable::default(),
             queue: EventQueue::default(),
-            immediate: Vec::new(),
-            immediate_at: Time::ZERO,
+            at_once: Vec::new(),
+            at_once_at: Time::ZERO,
             costs,
             crashes,
             live: 0,
@@ -264,7 +264,10 @@ impl World {
         if self.live == 0 {
             return None;
         }
-        let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
+        if !self.at_once.is_empty() {
+            return Some(self.at_once_at);
+        }
+        let happening = self.queue.next_time();
         let happening = match &self.switching {
             None => happening,
             Some(switching) => happening.into_iter().chain(switching.next_time(self.live > 0)).min(),
@@ -305,13 +308,11 @@ impl World {
         events.push(Event::Submit { job, spec: arrival.spec });
     }
 
-    /// Everything that happens by itself at `now`, in order, into `events`.
+    /// Everything that happened by itself until `now` and was not told yet, in order, into `events`, which are empty.
     #[inline]
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
-        for i in 0..self.immediate.len() {
-            self.happen(now, self.immediate[i], events);
-        }
-        self.immediate.clear();
+        debug_assert!(events.is_empty());
+        std::mem::swap(events, &mut self.at_once);
         while let Some(happening) = self.queue.pop_until(now) {
             self.happen(now, happening, events);
         }
@@ -451,9 +452,11 @@ impl World {
 
     #[inline]
     fn after(&mut self, now: Time, delay: Span, job: JobId, attempt: Attempt, what: Happening) {
-        if delay == Span::ZERO {
-            self.immediate_at = now;
-            self.immediate.push((job, attempt, what));
+        if delay == Span::ZERO && self.switching.is_none() {
+            self.at_once_at = now;
+            let mut events = std::mem::take(&mut self.at_once);
+            self.happen(now, (job, attempt, what), &mut events);
+            self.at_once = events;
         } else {
             self.queue.push(now + delay, (job, attempt, what));
         }
