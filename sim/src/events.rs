@@ -126,6 +126,7 @@ impl<T: Copy> EventQueue<T> {
     }
 
     /// Makes the events of the next instant due.
+    #[inline(never)]
     fn refill(&mut self) {
         let Some((level, digit)) = self.nearest() else { return };
         self.now = self.next;

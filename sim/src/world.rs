@@ -312,9 +312,11 @@ impl World {
     #[inline]
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
         debug_assert!(events.is_empty());
-        std::mem::swap(events, &mut self.at_once);
-        while let Some(happening) = self.queue.pop_until(now) {
-            self.happen(now, happening, events);
+        if !self.at_once.is_empty() {
+            std::mem::swap(events, &mut self.at_once);
+        }
+        if self.queue.next_time().is_some_and(|next| next <= now) {
+            self.happenings(now, events);
         }
         if self.switching.is_some() {
             self.change_links(now, events);
@@ -330,7 +332,15 @@ impl World {
         }
     }
 
+    #[inline(never)]
+    fn happenings(&mut self, now: Time, events: &mut Vec<Event>) {
+        while let Some(happening) = self.queue.pop_until(now) {
+            self.happen(now, happening, events);
+        }
+    }
+
     /// Jobs whose owners have no use for them any more are gone at once.
+    #[cold]
     fn withdraw(&mut self, now: Time, events: &mut Vec<Event>) {
         while let Some((_, job)) = self.withdrawals.pop_if(|(at, _)| *at <= now) {
             let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.state != State::Done) else { continue };
@@ -406,6 +416,13 @@ impl World {
     /// Carries out the orders of one step.
     #[inline]
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
+        if !orders.is_empty() {
+            self.carry_out(now, orders);
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out(&mut self, now: Time, orders: &[Order]) {
         let start = |order: &&Order| matches!(order, Order::Start { .. });
         let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
