@@ -176,7 +176,7 @@ pub fn run(
 /// The next instant at which something happens, and whether only the policy's own wake-up does.
 #[inline]
 fn next_instant(scheduler: &Scheduler, world: &World, arrival: Time) -> Option<(Time, bool)> {
-    let happening = world.next_time().map_or(arrival, |at| at.min(arrival));
+    let happening = world.next_time().min(arrival);
     match scheduler.next_wakeup() {
         Some(wakeup) if wakeup < happening => {
             let now = scheduler.view().now();

@@ -89,10 +89,10 @@ impl<T: Copy> EventQueue<T> {
         bucket.events.push((time, event));
     }
 
-    /// When the next event happens.
+    /// When the next event happens; [`Time::MAX`] if none does.
     #[inline]
-    pub fn next_time(&self) -> Option<Time> {
-        if self.len > 0 { Some(self.next) } else { None }
+    pub fn next_time(&self) -> Time {
+        self.next
     }
 
     /// The next event, if it happens at `time` or before.
@@ -101,18 +101,27 @@ impl<T: Copy> EventQueue<T> {
         if self.len == 0 || self.next > time {
             return None;
         }
-        if self.due.is_empty() {
-            self.refill();
+        self.len -= 1;
+        if self.due.is_empty()
+            && let Some(event) = self.refill()
+        {
+            self.look();
+            return Some(event);
         }
         let event = self.due[self.taken];
         self.taken += 1;
-        self.len -= 1;
         if self.taken == self.due.len() {
             self.due.clear();
             self.taken = 0;
-            self.next = self.nearest().map_or(Time::MAX, |(level, digit)| self.buckets[level * DIGITS + digit].earliest);
+            self.look();
         }
         Some(event)
+    }
+
+    /// Finds out when the next event happens, if none is due.
+    #[inline]
+    fn look(&mut self) {
+        self.next = self.nearest().map_or(Time::MAX, |(level, digit)| self.buckets[level * DIGITS + digit].earliest);
     }
 
     /// Place and value of the digit of the nearest bucket that is not empty.
@@ -125,10 +134,10 @@ impl<T: Copy> EventQueue<T> {
         Some((level, self.digits[level].trailing_zeros() as usize))
     }
 
-    /// Makes the events of the next instant due.
+    /// Makes the events of the next instant due, unless there is but one: then it is returned.
     #[inline(never)]
-    fn refill(&mut self) {
-        let Some((level, digit)) = self.nearest() else { return };
+    fn refill(&mut self) -> Option<T> {
+        let (level, digit) = self.nearest()?;
         self.now = self.next;
         self.digits[level] &= self.digits[level] - 1;
         if self.digits[level] == 0 {
@@ -139,8 +148,7 @@ impl<T: Copy> EventQueue<T> {
         // The usual case: alone in its bucket, it need not be looked at again.
         if let [(_, event)] = bucket.events[..] {
             bucket.events.clear();
-            self.due.push(event);
-            return;
+            return Some(event);
         }
         let mut events = std::mem::take(&mut bucket.events);
         for &(time, event) in &events {
@@ -148,6 +156,7 @@ impl<T: Copy> EventQueue<T> {
         }
         events.clear();
         self.buckets[level * DIGITS + digit].events = events;
+        None
     }
 
     /// Events that are scheduled.
@@ -193,7 +202,7 @@ mod tests {
                     let due = list.first().is_some_and(|&(t, _)| t <= Time(now));
                     prop_assert_eq!(queue.pop_until(Time(now)), due.then(|| list.remove(0).1));
                 }
-                prop_assert_eq!(queue.next_time(), list.first().map(|&(t, _)| t));
+                prop_assert_eq!(queue.next_time(), list.first().map_or(Time::MAX, |&(t, _)| t));
                 prop_assert_eq!(queue.len(), list.len());
             }
         }
@@ -206,6 +215,6 @@ mod tests {
         queue.push(Time(3), 'a');
         assert_eq!(queue.pop_until(Time(2)), None);
         assert_eq!(queue.pop_until(Time(5)), Some('a'));
-        assert_eq!((queue.pop_until(Time(5)), queue.next_time(), queue.len()), (None, Some(Time(7)), 1));
+        assert_eq!((queue.pop_until(Time(5)), queue.next_time(), queue.len()), (None, Time(7), 1));
     }
 }

@@ -105,6 +105,27 @@ impl Truth {
         self.done.saturating_sub(self.redo)
     }
 
+    /// The attempt runs; how it will end by itself is scheduled.
+    #[inline(always)]
+    fn start(&mut self, now: Time, job: JobId, (queue, costs, crashes): (&mut Queue, &Costs, Option<Crashes>)) -> Event {
+        let attempt = self.attempt;
+        // One that is to be stopped runs until it is.
+        if self.state == State::Starting {
+            self.state = State::Running;
+        }
+        self.running_since = now;
+        let left = time_for(self.work.saturating_sub(self.done), self.speed.into());
+        if let Some(crash) = crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
+            queue.push(now + crash, (job, attempt, Happening::Crash));
+        } else if left.0 <= ENDLESS.0 / 2 {
+            // Endless work is endless still after any run.
+            let end = now + left + costs.teardown;
+            let seen = if costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
+            queue.push(seen, (job, attempt, Happening::Finish));
+        }
+        Event::Started { job, attempt }
+    }
+
     /// The attempt stops on order. Returns what is saved.
     fn stop(&mut self, now: Time, costs: &Costs) -> Span {
         let ran = self.ran(now);
@@ -155,10 +176,12 @@ enum Happening {
     Scanned,
 }
 
+type Queue = EventQueue<(JobId, Attempt, Happening)>;
+
 /// The simulated accelerators and the jobs on them.
 pub struct World {
     jobs: IdTable<Truth>,
-    queue: EventQueue<(JobId, Attempt, Happening)>,
+    queue: Queue,
     /// What came of the last orders without delay, in order, and when: told with the next step.
     at_once: Vec<Event>,
     at_once_at: Time,
@@ -257,33 +280,28 @@ impl World {
         World { recovery, ..self }
     }
 
-    /// When something happens next by itself.
+    /// When something happens next by itself, or happened and was not told yet; [`Time::MAX`] if nothing does.
     #[inline]
-    pub fn next_time(&self) -> Option<Time> {
+    pub fn next_time(&self) -> Time {
         // Without jobs all that is left are the ends of attempts that were stopped before.
         if self.live == 0 {
-            return None;
+            return Time::MAX;
         }
         if !self.at_once.is_empty() {
-            return Some(self.at_once_at);
+            return self.at_once_at;
         }
-        let happening = self.queue.next_time();
-        let happening = match &self.switching {
-            None => happening,
-            Some(switching) => happening.into_iter().chain(switching.next_time(self.live > 0)).min(),
-        };
-        let happening = match self.withdrawals.last() {
-            Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
-            None => happening,
-        };
-        match &self.breaks {
-            None => happening,
-            Some(breaks) => {
-                // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
-                let change = breaks.changes.get(breaks.next).map(|change| change.at);
-                happening.into_iter().chain(change).min()
-            }
+        let mut next = self.queue.next_time();
+        if let Some(transfer) = self.switching.as_ref().and_then(|switching| switching.next_time(true)) {
+            next = next.min(transfer);
         }
+        if let Some(&(withdrawal, _)) = self.withdrawals.last() {
+            next = next.min(withdrawal);
+        }
+        // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
+        if let Some(change) = self.breaks.as_ref().and_then(|breaks| breaks.changes.get(breaks.next)) {
+            next = next.min(change.at);
+        }
+        next
     }
 
     /// Lets a job in, and adds the event that tells the scheduler to `events`.
@@ -315,7 +333,7 @@ impl World {
         if !self.at_once.is_empty() {
             std::mem::swap(events, &mut self.at_once);
         }
-        if self.queue.next_time().is_some_and(|next| next <= now) {
+        if self.queue.next_time() <= now {
             self.happenings(now, events);
         }
         if self.switching.is_some() {
@@ -432,6 +450,7 @@ impl World {
             }
             match *order {
                 Order::Start { job, attempt, ref allocation } => {
+                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
                     debug_assert_eq!(truth.state, State::Waiting);
                     (truth.attempt, truth.state) = (attempt, State::Starting);
@@ -439,13 +458,17 @@ impl World {
                         let size = allocation.iter().map(|grant| grant.count).sum();
                         truth.speed = truth.elastic.speed_on(truth.accelerators, size) as u16;
                     }
-                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
-                    let (delay, what) =
-                        if settled { (self.costs.start + extra, Happening::Start) } else { (UNANSWERED, Happening::Lose) };
-                    if self.switching.is_some() && what == Happening::Start {
+                    let delay = self.costs.start + extra;
+                    if !settled {
+                        self.queue.push(now + UNANSWERED, (job, attempt, Happening::Lose));
+                    } else if self.switching.is_some() {
                         self.start_carried(now, (job, attempt), allocation, delay);
+                    } else if delay > Span::ZERO {
+                        self.queue.push(now + delay, (job, attempt, Happening::Start));
                     } else {
-                        self.after(now, delay, job, attempt, what);
+                        let ends = (&mut self.queue, &self.costs, self.crashes);
+                        self.at_once.push(truth.start(now, job, ends));
+                        self.at_once_at = now;
                     }
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
@@ -462,20 +485,14 @@ impl World {
                 self.switching = Some(switching);
                 return;
             }
-            truth.state = State::Stopping;
-            self.after(now, self.costs.stop, job, attempt, Happening::Stop);
-        }
-    }
-
-    #[inline]
-    fn after(&mut self, now: Time, delay: Span, job: JobId, attempt: Attempt, what: Happening) {
-        if delay == Span::ZERO && self.switching.is_none() {
-            self.at_once_at = now;
-            let mut events = std::mem::take(&mut self.at_once);
-            self.happen(now, (job, attempt, what), &mut events);
-            self.at_once = events;
-        } else {
-            self.queue.push(now + delay, (job, attempt, what));
+            if self.costs.stop > Span::ZERO {
+                truth.state = State::Stopping;
+                self.queue.push(now + self.costs.stop, (job, attempt, Happening::Stop));
+            } else {
+                let progress = truth.stop(now, &self.costs);
+                self.at_once.push(Event::Stopped { job, attempt, progress });
+                self.at_once_at = now;
+            }
         }
     }
 
@@ -488,13 +505,7 @@ impl World {
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
             (Happening::Start, State::Starting | State::Stopping) => {
-                if truth.state == State::Starting {
-                    truth.state = State::Running;
-                }
-                truth.running_since = now;
-                let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
-                self.foresee_end(now, job, attempt, left);
-                events.push(Event::Started { job, attempt });
+                events.push(truth.start(now, job, (&mut self.queue, &self.costs, self.crashes)));
             }
             (Happening::Finish, State::Running | State::Stopping) => {
                 truth.state = State::Done;
@@ -516,22 +527,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Schedules how the attempt will end by itself.
-    #[inline(always)]
-    fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
-        if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
-            self.queue.push(now + crash, (job, attempt, Happening::Crash));
-            return;
-        }
-        // Endless work is endless still after any run.
-        if left.0 > ENDLESS.0 / 2 {
-            return;
-        }
-        let end = now + left + self.costs.teardown;
-        let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
-        self.queue.push(seen, (job, attempt, Happening::Finish));
     }
 
     #[cold]
