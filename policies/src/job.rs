@@ -221,6 +221,12 @@ impl Job {
         }
     }
 
+    /// Its speed on what it holds, in ten-thousandths of [`FULL_SPEED`].
+    #[inline]
+    pub(crate) fn speed_here(&self) -> u32 {
+        if self.spec.elastic.is_rigid() { FULL_SPEED } else { self.spec.speed_on(self.size()) }
+    }
+
     /// When it should be done, if it has a deadline.
     pub fn deadline(&self) -> Option<Time> {
         (self.spec.deadline_s > 0).then(|| self.submit + Span::from_secs(self.spec.deadline_s.into()))

@@ -52,11 +52,21 @@ impl Journal {
 
     #[inline]
     pub(crate) fn push(&mut self, node: NodeId) {
+        // Only then is there anything to be done beside.
+        if self.nodes.len() == self.nodes.capacity() {
+            self.make_room();
+        }
+        self.nodes.push(node);
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
         if self.nodes.len() >= 2 * self.keep {
             self.forgotten += self.keep as u64;
             self.nodes.drain(..self.keep);
+        } else {
+            self.nodes.reserve(1);
         }
-        self.nodes.push(node);
     }
 }
 

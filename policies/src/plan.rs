@@ -1,6 +1,7 @@
 //! How a policy says what it wants.
 
 use crate::allocation::Allocation;
+use crate::capacity::Capacity;
 use crate::event::{Note, Order, Reason};
 use crate::ids::{Attempt, JobId};
 use crate::job::{Demand, Job, Phase};
@@ -31,15 +32,17 @@ impl Plan<'_> {
     /// If the job is not pending.
     #[inline(always)]
     pub fn launch(&mut self, job: JobId) -> bool {
-        let demand = &self.view.job(job).spec.demand;
-        if demand.milli_total() <= self.view.capacity.free_milli()
-            && let Some(allocation) = self.placement.place(&self.view.capacity, demand)
+        let View { jobs, capacity, notes, .. } = &mut *self.view;
+        let entry = jobs.get_mut(job).unwrap_or_else(|| panic!("job {} is not live", job.0));
+        let demand = &entry.spec.demand;
+        if demand.milli_total() <= capacity.free_milli()
+            && let Some(allocation) = self.placement.place(capacity, demand)
         {
             self.launch_at(job, allocation);
             return true;
         }
-        let reason = self.no_room(demand);
-        self.hold(job, reason);
+        let reason = no_room(capacity, demand);
+        note(notes, job, entry, reason);
         false
     }
 
@@ -60,7 +63,7 @@ impl Plan<'_> {
             self.launch_at(job, allocation);
             return true;
         }
-        let reason = self.no_room(&demand);
+        let reason = no_room(&self.view.capacity, &demand);
         self.hold(job, reason);
         false
     }
@@ -125,9 +128,8 @@ impl Plan<'_> {
         let entry = jobs.get_mut(job).expect("pending jobs are live");
         let milli = entry.spec.demand.milli;
         entry.allocation = allocation;
-        let size = entry.size();
-        entry.speed = entry.spec.speed_on(size);
-        debug_assert!(entry.spec.elastic.allows(entry.spec.demand.accelerators, size), "job {} on {size}", job.0);
+        entry.speed = entry.speed_here();
+        debug_assert!(entry.spec.elastic.allows(entry.spec.demand.accelerators, entry.size()), "job {}", job.0);
         // While nobody is on the way out, what is free to plan with is free.
         if *stopping == 0 || capacity.is_vacant(&entry.allocation, milli) {
             capacity.occupy(&entry.allocation, milli);
@@ -181,21 +183,26 @@ impl Plan<'_> {
     #[inline]
     pub fn hold(&mut self, job: JobId, reason: Reason) {
         let entry = self.view.jobs.get_mut(job).expect("live");
-        if entry.last_reason != reason.kind() {
-            entry.last_reason = reason.kind();
-            self.view.notes.push(Note { job, reason });
-        }
+        note(&mut self.view.notes, job, entry, reason);
     }
+}
 
-    #[inline]
-    fn no_room(&self, demand: &Demand) -> Reason {
-        let needed_milli = demand.milli_total();
-        let free_milli = self.view.capacity.free_milli_for(demand);
-        if needed_milli > free_milli {
-            Reason::NoCapacity { needed_milli, free_milli }
-        } else {
-            Reason::Fragmented { needed_milli, free_milli }
-        }
+#[inline]
+fn note(notes: &mut Vec<Note>, job: JobId, entry: &mut Job, reason: Reason) {
+    if entry.last_reason != reason.kind() {
+        entry.last_reason = reason.kind();
+        notes.push(Note { job, reason });
+    }
+}
+
+#[inline]
+fn no_room(capacity: &Capacity, demand: &Demand) -> Reason {
+    let needed_milli = demand.milli_total();
+    let free_milli = capacity.free_milli_for(demand);
+    if needed_milli > free_milli {
+        Reason::NoCapacity { needed_milli, free_milli }
+    } else {
+        Reason::Fragmented { needed_milli, free_milli }
     }
 }
 
@@ -206,8 +213,7 @@ pub(crate) fn start_if_vacant(view: &mut View, orders: &mut Vec<Order>, job: Job
     if view.stopping > 0 && !view.capacity.is_vacant(&entry.allocation, milli) {
         return false;
     }
-    let size = entry.size();
-    entry.speed = entry.spec.speed_on(size);
+    entry.speed = entry.speed_here();
     view.capacity.hold(&entry.allocation, milli);
     view.active.insert(job.0);
     orders.push(start(job, entry));

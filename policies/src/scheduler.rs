@@ -98,7 +98,7 @@ impl Scheduler {
     ///
     /// # Panics
     /// If time runs backwards or a job is submitted out of turn: the driver is broken.
-    #[inline]
+    #[inline(always)]
     pub fn handle(&mut self, now: Time, event: &Event) {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;
@@ -128,7 +128,7 @@ impl Scheduler {
     }
 
     /// Asks the policy what to do, if anything happened since it was last asked or its wake-up is due.
-    #[inline]
+    #[inline(always)]
     pub fn decide(&mut self, now: Time) -> Decision<'_> {
         assert!(now >= self.view.now, "time runs backwards: {} after {}", now, self.view.now);
         self.view.now = now;

@@ -167,17 +167,22 @@ impl View {
     #[inline]
     pub(crate) fn intern(&mut self, demand: &Demand) -> ClassId {
         let size = demand.accelerators as usize;
-        let plain = size < PLAIN_CLASSES && *demand == Demand::whole(demand.accelerators);
-        if plain && let Some(class) = self.plain_class_of[size] {
-            return class;
+        let plain = *demand == Demand::whole(demand.accelerators);
+        match self.plain_class_of.get(size) {
+            Some(&Some(class)) if plain => class,
+            _ => self.intern_new(demand, plain),
         }
+    }
+
+    #[inline(never)]
+    fn intern_new(&mut self, demand: &Demand, plain: bool) -> ClassId {
         let next = ClassId(self.classes.len() as u32);
         let class = *self.class_of.entry(*demand).or_insert(next);
         if class == next {
             self.classes.push(*demand);
         }
-        if plain {
-            self.plain_class_of[size] = Some(class);
+        if plain && demand.accelerators < PLAIN_CLASSES as u32 {
+            self.plain_class_of[demand.accelerators as usize] = Some(class);
         }
         class
     }

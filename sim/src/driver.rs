@@ -1,7 +1,7 @@
 //! The loop of the simulated world.
 
 use crate::world::{Arrival, World};
-use policies::{Scheduler, Span, Time};
+use policies::{Event, Scheduler, Span, Time};
 use serde::{Deserialize, Serialize};
 use traces::runlog::{Observer, StepView};
 
@@ -49,34 +49,44 @@ struct Ahead<I> {
     arrivals: I,
     next: Vec<Arrival>,
     passed: usize,
+    /// When the first is submitted; [`Time::MAX`] without any.
+    due: Time,
 }
 
 impl<I: Iterator<Item = Arrival>> Ahead<I> {
     const MOST: usize = 32;
 
     fn new(arrivals: I) -> Ahead<I> {
-        let mut ahead = Ahead { arrivals, next: Vec::with_capacity(Self::MOST), passed: 0 };
-        ahead.fill();
+        let mut ahead = Ahead { arrivals, next: Vec::with_capacity(Self::MOST), passed: 0, due: Time::MAX };
+        ahead.look();
         ahead
     }
 
+    /// Lets all that are due by `now` into `world`.
+    #[inline]
+    fn submit(&mut self, now: Time, world: &mut World, events: &mut Vec<Event>) {
+        while self.due <= now
+            && let Some(arrival) = self.next.get(self.passed)
+        {
+            world.submit(arrival, events);
+            self.passed += 1;
+            self.look();
+        }
+    }
+
+    #[inline]
+    fn look(&mut self) {
+        if self.passed == self.next.len() {
+            self.fill();
+        }
+        self.due = self.next.get(self.passed).map_or(Time::MAX, |arrival| arrival.submit);
+    }
+
+    #[inline(never)]
     fn fill(&mut self) {
         self.next.clear();
         self.next.extend(self.arrivals.by_ref().take(Self::MOST));
         self.passed = 0;
-    }
-
-    #[inline]
-    fn first(&self) -> Option<&Arrival> {
-        self.next.get(self.passed)
-    }
-
-    #[inline]
-    fn pass(&mut self) {
-        self.passed += 1;
-        if self.passed == self.next.len() {
-            self.fill();
-        }
     }
 }
 
@@ -119,7 +129,7 @@ impl Driver {
         let mut events = Vec::new();
         let Driver { mut step, mut idle } = *self;
         let (stop, last) = (limits.until.unwrap_or(Time::MAX).min(stretch.through), step.saturating_add(stretch.steps));
-        while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.first()) {
+        while let Some((now, wakeup)) = next_instant(scheduler, world, arrivals.due) {
             if now > stop || step == last {
                 *self = Driver { step, idle };
                 let over = limits.until.is_some_and(|until| now > until);
@@ -127,10 +137,7 @@ impl Driver {
             }
             events.clear();
             world.advance(now, &mut events);
-            while let Some(due) = arrivals.first().filter(|arrival| arrival.submit <= now) {
-                world.submit(due, &mut events);
-                arrivals.pass();
-            }
+            arrivals.submit(now, world, &mut events);
             for event in &events {
                 scheduler.handle(now, event);
             }
@@ -168,16 +175,13 @@ pub fn run(
 
 /// The next instant at which something happens, and whether only the policy's own wake-up does.
 #[inline]
-fn next_instant(scheduler: &Scheduler, world: &World, arrival: Option<&Arrival>) -> Option<(Time, bool)> {
-    let happening = match (world.next_time(), arrival.map(|a| a.submit)) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
+fn next_instant(scheduler: &Scheduler, world: &World, arrival: Time) -> Option<(Time, bool)> {
+    let happening = world.next_time().min(arrival);
     match scheduler.next_wakeup() {
-        Some(wakeup) if happening.is_none_or(|at| wakeup < at) => {
+        Some(wakeup) if wakeup < happening => {
             let now = scheduler.view().now();
             Some((wakeup.max(now + Span(1)), true))
         }
-        _ => happening.map(|at| (at, false)),
+        _ => (happening < Time::MAX).then_some((happening, false)),
     }
 }

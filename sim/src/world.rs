@@ -105,6 +105,27 @@ impl Truth {
         self.done.saturating_sub(self.redo)
     }
 
+    /// The attempt runs; how it will end by itself is scheduled.
+    #[inline(always)]
+    fn start(&mut self, now: Time, job: JobId, (queue, costs, crashes): (&mut Queue, &Costs, Option<Crashes>)) -> Event {
+        let attempt = self.attempt;
+        // One that is to be stopped runs until it is.
+        if self.state == State::Starting {
+            self.state = State::Running;
+        }
+        self.running_since = now;
+        let left = time_for(self.work.saturating_sub(self.done), self.speed.into());
+        if let Some(crash) = crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
+            queue.push(now + crash, (job, attempt, Happening::Crash));
+        } else if left.0 <= ENDLESS.0 / 2 {
+            // Endless work is endless still after any run.
+            let end = now + left + costs.teardown;
+            let seen = if costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
+            queue.push(seen, (job, attempt, Happening::Finish));
+        }
+        Event::Started { job, attempt }
+    }
+
     /// The attempt stops on order. Returns what is saved.
     fn stop(&mut self, now: Time, costs: &Costs) -> Span {
         let ran = self.ran(now);
@@ -155,13 +176,15 @@ enum Happening {
     Scanned,
 }
 
+type Queue = EventQueue<(JobId, Attempt, Happening)>;
+
 /// The simulated accelerators and the jobs on them.
 pub struct World {
     jobs: IdTable<Truth>,
-    queue: EventQueue<(JobId, Attempt, Happening)>,
-    /// What follows from orders without delay, in order. Cheaper than a round trip through the heap.
-    immediate: Vec<(JobId, Attempt, Happening)>,
-    immediate_at: Time,
+    queue: Queue,
+    /// What came of the last orders without delay, in order, and when: told with the next step.
+    at_once: Vec<Event>,
+    at_once_at: Time,
     costs: Costs,
     crashes: Option<Crashes>,
     /// Jobs that were submitted and are not done.
@@ -191,8 +214,8 @@ impl World {
         World {
             jobs: IdTable::default(),
             queue: EventQueue::default(),
-            immediate: Vec::new(),
-            immediate_at: Time::ZERO,
+            at_once: Vec::new(),
+            at_once_at: Time::ZERO,
             costs,
             crashes,
             live: 0,
@@ -257,30 +280,28 @@ impl World {
         World { recovery, ..self }
     }
 
-    /// When something happens next by itself.
+    /// When something happens next by itself, or happened and was not told yet; [`Time::MAX`] if nothing does.
     #[inline]
-    pub fn next_time(&self) -> Option<Time> {
+    pub fn next_time(&self) -> Time {
         // Without jobs all that is left are the ends of attempts that were stopped before.
         if self.live == 0 {
-            return None;
+            return Time::MAX;
         }
-        let happening = if self.immediate.is_empty() { self.queue.next_time() } else { Some(self.immediate_at) };
-        let happening = match &self.switching {
-            None => happening,
-            Some(switching) => happening.into_iter().chain(switching.next_time(self.live > 0)).min(),
-        };
-        let happening = match self.withdrawals.last() {
-            Some(&(at, _)) => Some(happening.map_or(at, |other| other.min(at))),
-            None => happening,
-        };
-        match &self.breaks {
-            None => happening,
-            Some(breaks) => {
-                // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
-                let change = breaks.changes.get(breaks.next).map(|change| change.at);
-                happening.into_iter().chain(change).min()
-            }
+        if !self.at_once.is_empty() {
+            return self.at_once_at;
         }
+        let mut next = self.queue.next_time();
+        if let Some(transfer) = self.switching.as_ref().and_then(|switching| switching.next_time(true)) {
+            next = next.min(transfer);
+        }
+        if let Some(&(withdrawal, _)) = self.withdrawals.last() {
+            next = next.min(withdrawal);
+        }
+        // While there are no jobs nobody cares; the next arrival finds the nodes as they are then.
+        if let Some(change) = self.breaks.as_ref().and_then(|breaks| breaks.changes.get(breaks.next)) {
+            next = next.min(change.at);
+        }
+        next
     }
 
     /// Lets a job in, and adds the event that tells the scheduler to `events`.
@@ -305,15 +326,15 @@ impl World {
         events.push(Event::Submit { job, spec: arrival.spec });
     }
 
-    /// Everything that happens by itself at `now`, in order, into `events`.
+    /// Everything that happened by itself until `now` and was not told yet, in order, into `events`, which are empty.
     #[inline]
     pub fn advance(&mut self, now: Time, events: &mut Vec<Event>) {
-        for i in 0..self.immediate.len() {
-            self.happen(now, self.immediate[i], events);
+        debug_assert!(events.is_empty());
+        if !self.at_once.is_empty() {
+            std::mem::swap(events, &mut self.at_once);
         }
-        self.immediate.clear();
-        while let Some(happening) = self.queue.pop_until(now) {
-            self.happen(now, happening, events);
+        if self.queue.next_time() <= now {
+            self.happenings(now, events);
         }
         if self.switching.is_some() {
             self.change_links(now, events);
@@ -329,7 +350,15 @@ impl World {
         }
     }
 
+    #[inline(never)]
+    fn happenings(&mut self, now: Time, events: &mut Vec<Event>) {
+        while let Some(happening) = self.queue.pop_until(now) {
+            self.happen(now, happening, events);
+        }
+    }
+
     /// Jobs whose owners have no use for them any more are gone at once.
+    #[cold]
     fn withdraw(&mut self, now: Time, events: &mut Vec<Event>) {
         while let Some((_, job)) = self.withdrawals.pop_if(|(at, _)| *at <= now) {
             let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.state != State::Done) else { continue };
@@ -405,6 +434,13 @@ impl World {
     /// Carries out the orders of one step.
     #[inline]
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
+        if !orders.is_empty() {
+            self.carry_out(now, orders);
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out(&mut self, now: Time, orders: &[Order]) {
         let start = |order: &&Order| matches!(order, Order::Start { .. });
         let starts = if orders.len() > 1 { orders.iter().filter(start).count() } else { orders.len() };
         let extra = if starts > 1 { self.costs.start_together } else { self.costs.start_alone };
@@ -414,6 +450,7 @@ impl World {
             }
             match *order {
                 Order::Start { job, attempt, ref allocation } => {
+                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
                     let truth = self.jobs.get_mut(job).expect("ordered jobs were submitted");
                     debug_assert_eq!(truth.state, State::Waiting);
                     (truth.attempt, truth.state) = (attempt, State::Starting);
@@ -421,13 +458,17 @@ impl World {
                         let size = allocation.iter().map(|grant| grant.count).sum();
                         truth.speed = truth.elastic.speed_on(truth.accelerators, size) as u16;
                     }
-                    let settled = self.breaks.as_mut().is_none_or(|b| World::settle(b, &self.jobs, job, attempt, allocation));
-                    let (delay, what) =
-                        if settled { (self.costs.start + extra, Happening::Start) } else { (UNANSWERED, Happening::Lose) };
-                    if self.switching.is_some() && what == Happening::Start {
+                    let delay = self.costs.start + extra;
+                    if !settled {
+                        self.queue.push(now + UNANSWERED, (job, attempt, Happening::Lose));
+                    } else if self.switching.is_some() {
                         self.start_carried(now, (job, attempt), allocation, delay);
+                    } else if delay > Span::ZERO {
+                        self.queue.push(now + delay, (job, attempt, Happening::Start));
                     } else {
-                        self.after(now, delay, job, attempt, what);
+                        let ends = (&mut self.queue, &self.costs, self.crashes);
+                        self.at_once.push(truth.start(now, job, ends));
+                        self.at_once_at = now;
                     }
                 }
                 Order::Preempt { job, attempt } => self.preempt(now, job, attempt),
@@ -444,18 +485,14 @@ impl World {
                 self.switching = Some(switching);
                 return;
             }
-            truth.state = State::Stopping;
-            self.after(now, self.costs.stop, job, attempt, Happening::Stop);
-        }
-    }
-
-    #[inline]
-    fn after(&mut self, now: Time, delay: Span, job: JobId, attempt: Attempt, what: Happening) {
-        if delay == Span::ZERO {
-            self.immediate_at = now;
-            self.immediate.push((job, attempt, what));
-        } else {
-            self.queue.push(now + delay, (job, attempt, what));
+            if self.costs.stop > Span::ZERO {
+                truth.state = State::Stopping;
+                self.queue.push(now + self.costs.stop, (job, attempt, Happening::Stop));
+            } else {
+                let progress = truth.stop(now, &self.costs);
+                self.at_once.push(Event::Stopped { job, attempt, progress });
+                self.at_once_at = now;
+            }
         }
     }
 
@@ -468,13 +505,7 @@ impl World {
         let Some(truth) = self.jobs.get_mut(job).filter(|truth| truth.attempt == attempt) else { return };
         match (what, truth.state) {
             (Happening::Start, State::Starting | State::Stopping) => {
-                if truth.state == State::Starting {
-                    truth.state = State::Running;
-                }
-                truth.running_since = now;
-                let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
-                self.foresee_end(now, job, attempt, left);
-                events.push(Event::Started { job, attempt });
+                events.push(truth.start(now, job, (&mut self.queue, &self.costs, self.crashes)));
             }
             (Happening::Finish, State::Running | State::Stopping) => {
                 truth.state = State::Done;
@@ -496,22 +527,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Schedules how the attempt will end by itself.
-    #[inline(always)]
-    fn foresee_end(&mut self, now: Time, job: JobId, attempt: Attempt, left: Span) {
-        if let Some(crash) = self.crashes.map(|c| c.draw(job, attempt)).filter(|&crash| crash < left) {
-            self.queue.push(now + crash, (job, attempt, Happening::Crash));
-            return;
-        }
-        // Endless work is endless still after any run.
-        if left.0 > ENDLESS.0 / 2 {
-            return;
-        }
-        let end = now + left + self.costs.teardown;
-        let seen = if self.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
-        self.queue.push(seen, (job, attempt, Happening::Finish));
     }
 
     #[cold]

@@ -73,9 +73,9 @@ fn measure(accelerators: u32, policy: &str) -> Result<Row, Box<dyn Error>> {
     let filled = accelerators as usize / 5;
     let (mut events, mut took, mut full) = (Vec::new(), Vec::new(), 0);
     while took.len() < DECISIONS {
-        let due = arrivals.peek().map(|arrival: &Arrival| arrival.submit);
-        let known = world.next_time().into_iter().chain(due).chain(scheduler.next_wakeup()).min();
-        let now = known.ok_or("nothing happens any more")?.max(scheduler.view().now());
+        let due = arrivals.peek().map_or(Time::MAX, |arrival: &Arrival| arrival.submit);
+        let known = world.next_time().min(due).min(scheduler.next_wakeup().unwrap_or(Time::MAX));
+        let now = known.max(scheduler.view().now());
         events.clear();
         world.advance(now, &mut events);
         while let Some(arrival) = arrivals.next_if(|arrival| arrival.submit <= now) {

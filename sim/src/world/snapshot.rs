@@ -4,7 +4,7 @@
 use super::{Happening, Switching, Truth, World};
 use crate::events::EventQueue;
 use policies::snapshot::{StateError, from_bytes, to_bytes};
-use policies::{Attempt, IdTable, JobId, Time};
+use policies::{Attempt, Event, IdTable, JobId, Time};
 use serde::{Deserialize, Serialize};
 
 type Ahead = (JobId, Attempt, Happening);
@@ -16,8 +16,8 @@ type Broken<'a, Lists> = (usize, Lists, std::borrow::Cow<'a, [bool]>);
 struct StateRef<'a> {
     jobs: &'a IdTable<Truth>,
     queue: &'a EventQueue<Ahead>,
-    immediate: &'a [Ahead],
-    immediate_at: Time,
+    at_once: &'a [Event],
+    at_once_at: Time,
     live: u32,
     breaks: Option<Broken<'a, &'a [Vec<(JobId, Attempt)>]>>,
     switching: Option<&'a Switching>,
@@ -28,8 +28,8 @@ struct StateRef<'a> {
 struct State {
     jobs: IdTable<Truth>,
     queue: EventQueue<Ahead>,
-    immediate: Vec<Ahead>,
-    immediate_at: Time,
+    at_once: Vec<Event>,
+    at_once_at: Time,
     live: u32,
     breaks: Option<Broken<'static, Vec<Vec<(JobId, Attempt)>>>>,
     switching: Option<Switching>,
@@ -46,8 +46,8 @@ impl World {
         to_bytes(&StateRef {
             jobs: &self.jobs,
             queue: &self.queue,
-            immediate: &self.immediate,
-            immediate_at: self.immediate_at,
+            at_once: &self.at_once,
+            at_once_at: self.at_once_at,
             live: self.live,
             breaks: breaks.map(|breaks| (breaks.next, &breaks.on[..], breaks.down[..].into())),
             switching: self.switching.as_deref(),
@@ -79,8 +79,8 @@ impl World {
             return Err(other("withdrawals"));
         }
         self.withdrawals.truncate(state.withdrawals_left);
-        (self.jobs, self.queue, self.immediate) = (state.jobs, state.queue, state.immediate);
-        (self.immediate_at, self.live) = (state.immediate_at, state.live);
+        (self.jobs, self.queue, self.at_once) = (state.jobs, state.queue, state.at_once);
+        (self.at_once_at, self.live) = (state.at_once_at, state.live);
         Ok(())
     }
 }

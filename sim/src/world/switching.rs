@@ -289,7 +289,7 @@ impl Switching {
         let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get(job)) else { return };
         let was = std::mem::replace(&mut truth.state, State::Stopping);
         let Some(mechanism) = &self.mechanism else {
-            world.after(now, world.costs.stop, job, attempt, Happening::Stop);
+            world.queue.push(now + world.costs.stop, (job, attempt, Happening::Stop));
             return;
         };
         if was == State::Starting {

@@ -35,19 +35,25 @@ impl LogDigest {
     #[inline]
     pub fn step(&mut self, step: StepView<'_>) {
         // In registers until the step is over.
-        let mut digest = LogDigest { state: self.state };
-        digest.pair(step.now.0, (step.events.len() as u64) << 32 | step.orders.len() as u64);
+        let mut digest = self.clone();
+        digest.step_of(&step);
         for event in step.events {
             digest.event(event);
         }
         for order in step.orders {
             digest.order(order);
         }
-        self.state = digest.state;
+        *self = digest;
+    }
+
+    /// Begins a step.
+    #[inline(always)]
+    pub(super) fn step_of(&mut self, step: &StepView<'_>) {
+        self.pair(step.now.0, (step.events.len() as u64) << 32 | step.orders.len() as u64);
     }
 
     #[inline(always)]
-    fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Event) {
         let head = |kind: u64, job: u32| kind << 32 | u64::from(job);
         match *event {
             Event::Submit { job, ref spec } => self.submit(head(1, job.0), spec),
@@ -94,7 +100,7 @@ impl LogDigest {
     }
 
     #[inline(always)]
-    fn order(&mut self, order: &Order) {
+    pub(super) fn order(&mut self, order: &Order) {
         match order {
             Order::Start { job, attempt, allocation } => {
                 self.pair(6 << 32 | u64::from(job.0), u64::from(attempt.0) << 32 | allocation.len() as u64);
@@ -117,6 +123,7 @@ impl LogDigest {
 }
 
 /// A number below 256 for each level.
+#[inline]
 fn level(level: Level) -> u64 {
     match level {
         Level::Node => 0,

@@ -182,18 +182,37 @@ impl<'a> Recorder<'a> {
         }
         Ok((self.tracker, digest))
     }
-}
 
-impl Observer for Recorder<'_> {
-    fn step(&mut self, step: StepView<'_>) {
-        self.tracker.step(step);
-        self.digest.step(step);
+    #[inline(never)]
+    fn write(&mut self, step: StepView<'_>) {
         if let Some(writer) = &mut self.writer
             && self.error.is_none()
         {
             let submitted = step.events.iter().filter(|e| matches!(e, Event::Submit { .. }));
             let metas = submitted.filter_map(Event::job).map(self.meta).collect();
             self.error = writer.step(step, metas).err();
+        }
+    }
+}
+
+impl Observer for Recorder<'_> {
+    /// What [`Tracker`] and [`LogDigest`] do with a step, but each event and order is looked at once.
+    #[inline]
+    fn step(&mut self, step: StepView<'_>) {
+        let (tracker, mut digest) = (&mut self.tracker, self.digest.clone());
+        tracker.step_of(&step);
+        digest.step_of(&step);
+        for event in step.events {
+            digest.event(event);
+            tracker.event(step.now, event);
+        }
+        for order in step.orders {
+            digest.order(order);
+            tracker.order(step.now, order);
+        }
+        self.digest = digest;
+        if self.writer.is_some() {
+            self.write(step);
         }
     }
 }

@@ -64,6 +64,12 @@ impl Serving {
 
     #[inline]
     fn of(&mut self, tenant: u32) -> Option<&mut ServingRecord> {
+        // Mostly there are none.
+        if self.records.is_empty() { None } else { self.find(tenant) }
+    }
+
+    #[inline(never)]
+    fn find(&mut self, tenant: u32) -> Option<&mut ServingRecord> {
         self.records.iter_mut().find(|record| record.info.tenant == tenant)
     }
 

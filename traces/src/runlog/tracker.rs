@@ -91,8 +91,8 @@ pub struct Tracker {
     jobs: Vec<JobRecord>,
     capacity_milli: u64,
     used_milli: u64,
-    /// Integral of `used_milli` over time.
-    used_area: u128,
+    /// Integral of `used_milli` over time, as if what is held now had been given back at time zero.
+    returned_area: i128,
     last: Time,
     /// Events that were seen.
     pub events: u64,
@@ -126,7 +126,7 @@ impl Tracker {
             jobs: Vec::new(),
             capacity_milli,
             used_milli: 0,
-            used_area: 0,
+            returned_area: 0,
             last: Time::ZERO,
             events: 0,
             orders: 0,
@@ -178,7 +178,8 @@ impl Tracker {
     /// Accelerator-time held by jobs over accelerator-time there was, from the first submission to the last end. 0 to 1.
     pub fn allocation(&self) -> f64 {
         let capacity = u128::from(self.capacity_milli) * u128::from(self.makespan().0);
-        if capacity == 0 { 0.0 } else { self.used_area as f64 / capacity as f64 }
+        let area = self.returned_area + area(self.used_milli, self.last);
+        if capacity == 0 { 0.0 } else { area as f64 / capacity as f64 }
     }
 
     /// Accelerator-thousandths held at the last step.
@@ -186,8 +187,20 @@ impl Tracker {
         self.used_milli
     }
 
+    /// Begins a step.
     #[inline]
-    fn event(&mut self, now: Time, event: &Event) {
+    pub(super) fn step_of(&mut self, step: &StepView<'_>) {
+        self.last = step.now;
+        self.steps += 1;
+        self.events += step.events.len() as u64;
+        self.orders += step.orders.len() as u64;
+        for note in step.notes {
+            self.moves += u64::from(matches!(note.reason, Reason::Moving { .. }));
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn event(&mut self, now: Time, event: &Event) {
         match *event {
             Event::Submit { ref spec, .. } => self.submit(now, spec),
             Event::Started { job, attempt } => {
@@ -227,6 +240,18 @@ impl Tracker {
             }
             Event::Withdrawn { job } => self.withdraw(now, job),
             Event::Node { .. } => {}
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn order(&mut self, now: Time, order: &Order) {
+        if let Order::Start { job, attempt, ref allocation } = *order {
+            let row = &mut self.jobs[job.index()];
+            row.attempts = attempt.0;
+            row.held_milli = held_milli(row.milli.into(), allocation) as u32;
+            let held = u64::from(row.held_milli);
+            self.used_milli += held;
+            self.returned_area -= area(held, now);
         }
     }
 
@@ -275,7 +300,7 @@ impl Tracker {
         if row.holds() && row.attempts == attempt.0 { Some(row) } else { None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, now: Time, job: JobId, attempt: Attempt) -> Option<&mut JobRecord> {
         let row = &mut self.jobs[job.index()];
         if !row.holds() || row.attempts != attempt.0 {
@@ -283,6 +308,7 @@ impl Tracker {
         }
         let (held, ran) = (u64::from(row.held_milli), now.since(row.mark));
         self.used_milli -= held;
+        self.returned_area += area(held, now);
         self.serving.left(row.tenant, row.mark, now);
         row.executed += ran;
         row.service = row.service.saturating_add(held.saturating_mul(ran.0));
@@ -296,6 +322,12 @@ impl Tracker {
         self.done += 1;
         self.last_end = self.last_end.max(now);
     }
+}
+
+/// What `milli` amount to that are held from time zero to `now`.
+#[inline]
+fn area(milli: u64, now: Time) -> i128 {
+    i128::from(milli) * i128::from(now.0)
 }
 
 /// What a job that asked for `milli` thousandths in all holds with an allocation, in thousandths.
@@ -312,24 +344,12 @@ pub fn held_milli(milli: u64, allocation: &Allocation) -> u64 {
 impl Observer for Tracker {
     #[inline]
     fn step(&mut self, step: StepView<'_>) {
-        if step.now > self.last {
-            self.used_area += u128::from(self.used_milli) * u128::from(step.now.since(self.last).0);
-            self.last = step.now;
-        }
-        self.steps += 1;
-        self.events += step.events.len() as u64;
-        self.orders += step.orders.len() as u64;
+        self.step_of(&step);
         for event in step.events {
             self.event(step.now, event);
         }
-        self.moves += step.notes.iter().filter(|note| matches!(note.reason, Reason::Moving { .. })).count() as u64;
         for order in step.orders {
-            if let Order::Start { job, attempt, ref allocation } = *order {
-                let row = &mut self.jobs[job.index()];
-                row.attempts = attempt.0;
-                row.held_milli = held_milli(row.milli.into(), allocation) as u32;
-                self.used_milli += u64::from(row.held_milli);
-            }
+            self.order(step.now, order);
         }
     }
 }
