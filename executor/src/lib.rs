@@ -7,9 +7,9 @@
 //! while let Some((now, ..)) = next_instant(..) {        while let Some(until) = next_instant(..) {
 //!                                                           let now = agents.wait(until);
 //!     world.advance(now, &mut events);                      agents.advance(now, &mut events);
-//!     while let Some(arrival) = arrivals.next_if(..) {      while let Some(task) = tasks.next_if(..) {
-//!         events.push(world.submit(&arrival));                  events.push(agents.submit(task));
-//!     }                                                     }
+//!     arrivals.submit(now, world, &mut events);             while let Some(task) = tasks.next_if(..) {
+//!                                                               events.push(agents.submit(task));
+//!                                                           }
 //!     for event in &events {                                for event in &events {
 //!         scheduler.handle(now, event);                         scheduler.handle(now, event);
 //!     }                                                     }
