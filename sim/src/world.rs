@@ -1,6 +1,8 @@
 //! The truth: how long jobs really run, and what orders really do.
 
+mod breaks;
 mod carried;
+mod carrying;
 mod ends;
 mod snapshot;
 mod switching;
@@ -13,10 +15,9 @@ use crate::costs::Costs;
 use crate::events::EventQueue;
 use crate::mechanism::Mechanism;
 use crate::recovery::Recovery;
+use breaks::Breaks;
 use policies::elastic::{time_for, work_in};
-use policies::{
-    Allocation, Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, NodeState, Order, Span, Time,
-};
+use policies::{Attempt, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, Order, Span, Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use serde::{Deserialize, Serialize};
 use switching::Switching;
@@ -198,16 +199,6 @@ pub struct World {
     ends: ends::Ends,
 }
 
-/// Nodes that break, where any do.
-struct Breaks {
-    /// By time; those before `next` have happened.
-    changes: Vec<Change>,
-    next: usize,
-    /// Attempts that hold something of a node, and some that did.
-    on: Vec<Vec<(JobId, Attempt)>>,
-    down: Vec<bool>,
-}
-
 impl World {
     /// An empty world.
     pub fn new(costs: Costs, crashes: Option<Crashes>) -> World {
@@ -372,65 +363,6 @@ impl World {
         }
     }
 
-    /// Nodes break and are repaired.
-    #[cold]
-    fn change_nodes(&mut self, now: Time, events: &mut Vec<Event>) {
-        let Some(mut breaks) = self.breaks.take() else { return };
-        let first = breaks.next;
-        // All of them first: what goes down together cannot save each other.
-        while let Some(&Change { node, state, .. }) = breaks.changes.get(breaks.next).filter(|change| change.at <= now) {
-            breaks.next += 1;
-            breaks.down[node.index()] = state == NodeState::Down;
-        }
-        for change in first..breaks.next {
-            let Change { node, state, .. } = breaks.changes[change];
-            if state == NodeState::Down {
-                for (job, attempt) in std::mem::take(&mut breaks.on[node.index()]) {
-                    self.lose(now, job, attempt, &breaks.down, events);
-                }
-                self.lose_uploads(now, node);
-            }
-            self.tell(Event::Node { node, state }, events);
-        }
-        self.breaks = Some(breaks);
-    }
-
-    /// The attempt breaks with a node that it is on, unless it is over.
-    fn lose(&mut self, now: Time, job: JobId, attempt: Attempt, down: &[bool], events: &mut Vec<Event>) {
-        let Some(truth) = self.jobs.get_mut(job) else { return };
-        if truth.attempt != attempt || !truth.state.holds() {
-            return;
-        }
-        let progress = match self.switching.take() {
-            None => {
-                truth.break_off(now, self.recovery);
-                truth.progress()
-            }
-            Some(mut switching) => {
-                let progress = switching.break_off(self, now, job, down);
-                self.switching = Some(switching);
-                progress
-            }
-        };
-        self.tell(Event::Failed { job, attempt, progress, lost: true }, events);
-    }
-
-    /// Notes on which nodes an attempt is. False if one of them is down.
-    #[cold]
-    fn settle(breaks: &mut Breaks, jobs: &IdTable<Truth>, job: JobId, attempt: Attempt, allocation: &Allocation) -> bool {
-        if allocation.iter().any(|grant| breaks.down[grant.node.index()]) {
-            return false;
-        }
-        for grant in allocation {
-            let on = &mut breaks.on[grant.node.index()];
-            if on.len() == on.capacity() {
-                on.retain(|&(job, attempt)| jobs.get(job).is_some_and(|t| t.attempt == attempt && t.state.holds()));
-            }
-            on.push((job, attempt));
-        }
-        true
-    }
-
     /// Carries out the orders of one step.
     #[inline]
     pub fn apply(&mut self, now: Time, orders: &[Order]) {
@@ -527,63 +459,5 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    #[cold]
-    fn submit_carried(&mut self, job: JobId, mut spec: JobSpec) -> Event {
-        if let Some(switching) = &mut self.switching {
-            switching.submit(&mut spec);
-        }
-        if let Some(truth) = self.jobs.get_mut(job) {
-            truth.elastic = spec.elastic;
-        }
-        Event::Submit { job, spec }
-    }
-
-    #[cold]
-    fn start_carried(&mut self, now: Time, which: (JobId, Attempt), allocation: &Allocation, delay: Span) {
-        let Some(mut switching) = self.switching.take() else { return };
-        switching.start(self, now, which, allocation, delay);
-        self.switching = Some(switching);
-    }
-
-    #[cold]
-    fn happen_carried(&mut self, now: Time, happening: (JobId, Attempt, Happening), events: &mut Vec<Event>) {
-        let Some(mut switching) = self.switching.take() else { return };
-        switching.happen(self, now, happening, events);
-        self.switching = Some(switching);
-    }
-
-    /// Transfers end; what is in the way begins and ends.
-    #[cold]
-    fn change_links(&mut self, now: Time, events: &mut Vec<Event>) {
-        let Some(mut switching) = self.switching.take() else { return };
-        switching.complete(self, now, events);
-        let mut orders = switching.disturb(self, now, events);
-        self.switching = Some(switching);
-        // Withdrawn meanwhile, a job needs nothing any more.
-        orders.retain(|order| {
-            let (Order::Start { job, .. } | Order::Preempt { job, .. }) = order;
-            self.jobs.get(*job).is_some_and(|truth| truth.state != State::Done)
-        });
-        self.apply(now, &orders);
-    }
-
-    #[cold]
-    fn hold_back(&mut self, order: &Order) -> bool {
-        self.switching.as_mut().is_some_and(|switching| switching.hold_back(order))
-    }
-
-    fn tell(&mut self, event: Event, events: &mut Vec<Event>) {
-        match &mut self.switching {
-            Some(switching) => switching.tell(event, events),
-            None => events.push(event),
-        }
-    }
-
-    fn lose_uploads(&mut self, now: Time, node: NodeId) {
-        let Some(mut switching) = self.switching.take() else { return };
-        switching.lose_uploads(self, now, node);
-        self.switching = Some(switching);
     }
 }

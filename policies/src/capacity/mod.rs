@@ -4,6 +4,8 @@
 //! free to plan with at once. *Held* is what jobs physically occupy, by the last event. A job placed on accelerators that are
 //! still held waits in [`Phase::Assigned`] until they are vacated.
 
+mod amount;
+mod check;
 mod group;
 mod node;
 
@@ -16,17 +18,10 @@ use crate::ids::{ClusterId, NodeId, TypeId};
 use crate::idtable::IdTable;
 use crate::job::{Demand, Job, Level, Phase, WHOLE_MILLI};
 use crate::journal::Journal;
+use amount::{Amount, shift};
 use node::{NodeState, Shares};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-
-/// Resources of one node in one view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Amount {
-    milli: u64,
-    cpu_milli: u32,
-    memory_mib: u32,
-}
 
 /// How many kinds of grant [`grant_kind`] tells apart.
 pub const GRANT_KINDS: usize = 8;
@@ -38,37 +33,6 @@ pub const fn grant_kind(count: u32, milli: u16) -> usize {
         0 => 0,
         1..=32 => 1 + count.next_power_of_two().trailing_zeros() as usize,
         _ => GRANT_KINDS - 1,
-    }
-}
-
-impl Amount {
-    /// What `count` of the demand's accelerators take, processors and memory in proportion.
-    #[inline]
-    fn portion(demand: &Demand, count: u32) -> Amount {
-        Amount {
-            milli: u64::from(count) * u64::from(demand.milli),
-            cpu_milli: if demand.cpu_milli == 0 { 0 } else { demand.cpu_milli_for(count) },
-            memory_mib: if demand.memory_mib == 0 { 0 } else { demand.memory_mib_for(count) },
-        }
-    }
-
-    #[inline]
-    fn holds(&self, wanted: &Amount) -> bool {
-        self.milli >= wanted.milli && self.cpu_milli >= wanted.cpu_milli && self.memory_mib >= wanted.memory_mib
-    }
-
-    #[inline]
-    fn shift(&mut self, by: &Amount, up: bool) {
-        shift(&mut self.milli, by.milli, up);
-        if by.cpu_milli | by.memory_mib != 0 {
-            shift32(&mut self.cpu_milli, by.cpu_milli, up);
-            shift32(&mut self.memory_mib, by.memory_mib, up);
-        }
-    }
-
-    #[inline]
-    fn grant(&self, node: NodeId, count: u32, devices: u64) -> Grant {
-        Grant { node, count, devices, cpu_milli: self.cpu_milli, memory_mib: self.memory_mib }
     }
 }
 
@@ -436,59 +400,6 @@ impl Capacity {
             }
         }
     }
-
-    /// Compares everything that is kept incrementally with a recomputation from the allocations that are planned and held.
-    ///
-    /// # Errors
-    /// The first difference, in words.
-    pub fn check<'a>(
-        &self,
-        planned: impl Iterator<Item = (&'a Allocation, u16)>,
-        held: impl Iterator<Item = (&'a Allocation, u16)>,
-    ) -> Result<(), String> {
-        let mut fresh = Capacity::new(self.fleet.clone());
-        for (&node, &state) in &self.states {
-            fresh.set_state(node, state);
-        }
-        for (allocation, milli) in planned {
-            for grant in allocation {
-                let free = fresh.nodes[grant.node.index()].free;
-                if free.milli < u64::from(grant.count) * u64::from(milli)
-                    || free.cpu_milli < grant.cpu_milli
-                    || free.memory_mib < grant.memory_mib
-                {
-                    return Err(format!("node {} is oversubscribed", grant.node.0));
-                }
-                if bits(grant.devices).any(|d| fresh.device_free_milli(grant.node)[d] < milli) {
-                    return Err(format!("an accelerator of node {} is oversubscribed", grant.node.0));
-                }
-                fresh.take(&Allocation::from_elem(*grant, 1), milli);
-            }
-        }
-        for (allocation, milli) in held {
-            if !fresh.is_vacant(allocation, milli) {
-                return Err(format!("accelerators of node {} are held twice", allocation[0].node.0));
-            }
-            fresh.hold(allocation, milli);
-        }
-        self.compare(&fresh)
-    }
-
-    fn compare(&self, fresh: &Capacity) -> Result<(), String> {
-        for (id, (kept, new)) in self.nodes.iter().zip(&fresh.nodes).enumerate() {
-            if kept != new {
-                return Err(format!("node {id}: kept {kept:?}, recomputed {new:?}"));
-            }
-        }
-        if let Some((kept, _)) = self.groups.iter().zip(&fresh.groups).find(|(kept, new)| !kept.same_index(new)) {
-            return Err(format!("free index of cluster {} is stale", kept.cluster.0));
-        }
-        let same = self.free_milli == fresh.free_milli
-            && self.free_milli_by_type == fresh.free_milli_by_type
-            && self.shares == fresh.shares
-            && self.held == fresh.held;
-        if same { Ok(()) } else { Err("free totals are stale".into()) }
-    }
 }
 
 /// For each level of domains the domain of each node; nothing where gangs keep to none, and no number for levels that are too
@@ -512,14 +423,4 @@ pub fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 
 fn low_bits(count: u32) -> u64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
-}
-
-#[inline]
-fn shift(value: &mut u64, amount: u64, up: bool) {
-    *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
-}
-
-#[inline]
-fn shift32(value: &mut u32, amount: u32, up: bool) {
-    *value = if up { *value + amount } else { value.checked_sub(amount).expect("capacity taken twice") };
 }

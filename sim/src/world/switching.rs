@@ -16,19 +16,20 @@
 //! [`NetworkSpec::always_fetch`](traces::scenario::NetworkSpec)), from the store of its region within that, over the links between
 //! regions elsewhere; its next checkpoint there is a whole one.
 
-use super::carried::{After, Carried, Fetch, Seat, Stage, Upload, nodes_of};
+mod links;
+mod trouble;
+mod work;
+
+use super::carried::{Carried, Fetch, Seat, Stage, Upload, nodes_of};
 use super::troubles::Troubles;
-use super::{ENDLESS, Happening, State, Truth, World};
-use crate::mechanism::{Image, JobState, Leg, Mechanism, StoreLink, TransferId};
-use crate::network::{Flow, Network};
-use crate::recovery::Recovery;
-use policies::elastic::time_for;
+use super::{Happening, State, Truth, World};
+use crate::mechanism::{JobState, Mechanism, StoreLink};
+use crate::network::Network;
 use policies::{
-    Allocation, Attempt, ClusterId, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, Order, Span, Time,
+    Allocation, Attempt, ClusterId, Elastic, Event, FULL_SPEED, Fleet, IdTable, JobId, JobSpec, NodeId, Span, Time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use traces::faults::{Cut, Disturbance, Trouble};
 use traces::scenario::{NetworkSpec, StateRule};
 
 /// What a mechanism did in a run.
@@ -201,75 +202,6 @@ impl Switching {
         !self.always_fetch && !carried.copy.is_empty() && carried.copy == seat.nodes && carried.copy.iter().all(kept)
     }
 
-    /// Begins to fetch what is stored.
-    fn fetch(&mut self, world: &mut World, now: Time, job: JobId) {
-        let (Some(carried), Some(mechanism)) = (self.jobs.get(job), &self.mechanism) else { return };
-        let (Some((image, store)), Some(seat)) = (carried.image, &carried.seat) else { return };
-        let switch = mechanism.resume(&self.state(carried), seat.place, image);
-        self.switched.fetched_bytes += u128::from(switch.download.bytes());
-        self.switched.fetched_far_bytes += if store == seat.region { 0 } else { u128::from(switch.download.bytes()) };
-        let rest = switch.download.local + switch.restore;
-        self.fetch_on(world, now, job, Fetch::Under { leg: switch.download, stage: Stage::Local, rest });
-    }
-
-    /// The next part of fetching, or the restore.
-    fn fetch_on(&mut self, world: &mut World, now: Time, job: JobId, fetch: Fetch) {
-        let Some(carried) = self.jobs.get_mut(job) else { return };
-        let (Fetch::Under { leg, stage, rest }, Some(seat), Some((_, store))) = (fetch, &carried.seat, carried.image) else {
-            return;
-        };
-        let flow = Flow { job, way: StoreLink::OutOf, cluster: seat.cluster, store, cap: u64::MAX };
-        let next = forward(&mut self.network, now, flow, &leg, stage);
-        carried.fetch = next.map(|stage| Box::new(Fetch::Under { leg, stage, rest }));
-        if next.is_none() {
-            let attempt = world.jobs.get(job).map_or(Attempt(0), |truth| truth.attempt);
-            world.queue.push(now + rest, (job, attempt, Happening::Start));
-        }
-    }
-
-    /// Begins to store what the job has done by now. `dump`: first it has to be read.
-    fn upload(&mut self, world: &mut World, now: Time, job: JobId, seat: Seat, dump: bool, after: After) {
-        self.drop_upload(now, job);
-        let (Some(carried), Some(mechanism), Some(truth)) = (self.jobs.get(job), &self.mechanism, world.jobs.get(job)) else {
-            return;
-        };
-        let image = carried.next_image(seat.region);
-        let save = mechanism.save(&self.state(carried), seat.place, image);
-        self.switched.uploaded_bytes += u128::from(save.upload.bytes());
-        let read = if dump { save.device_dump + save.host_dump } else { Span::ZERO };
-        let carried = self.jobs.get_mut(job).expect("just there");
-        carried.serial += 1;
-        let (serial, leg) = (carried.serial, save.upload);
-        carried.upload = Some(Box::new(Upload { serial, leg, stage: Stage::Local, work: truth.done, image, seat, after }));
-        self.uploading.insert(job);
-        world.queue.push(now + read + leg.local, (job, Attempt(serial), Happening::Scanned));
-    }
-
-    /// The next part of an upload, or what comes after it.
-    fn upload_on(&mut self, world: &mut World, now: Time, job: JobId, events: &mut Vec<Event>) {
-        let Some(carried) = self.jobs.get_mut(job) else { return };
-        let Some(upload) = &mut carried.upload else { return };
-        let seat = &upload.seat;
-        let flow = Flow { job, way: StoreLink::Into, cluster: seat.cluster, store: seat.region, cap: u64::MAX };
-        if let Some(stage) = forward(&mut self.network, now, flow, &upload.leg, upload.stage) {
-            upload.stage = stage;
-            return;
-        }
-        (carried.image, carried.durable) = (Some((upload.image, seat.region)), upload.work);
-        let after = upload.after;
-        carried.upload = None;
-        self.uploading.remove(&job);
-        let awaited = carried.fetch.as_deref() == Some(&Fetch::Awaited);
-        match after {
-            After::Nothing => {}
-            After::Stop => self.stopped(world, now, job, events),
-            After::Resume => self.go_on(world, now, job),
-        }
-        if awaited {
-            self.fetch(world, now, job);
-        }
-    }
-
     /// Transfers that are over by now.
     pub fn complete(&mut self, world: &mut World, now: Time, events: &mut Vec<Event>) {
         while let Some((time, flow)) = self.network.complete(now) {
@@ -369,130 +301,6 @@ impl Switching {
         self.troubles.tell(cluster, event, events);
     }
 
-    /// The attempt's first step.
-    fn begin_work(&mut self, world: &mut World, now: Time, job: JobId, events: &mut Vec<Event>) {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        let attempt = truth.attempt;
-        if truth.state == State::Starting {
-            truth.state = State::Running;
-        }
-        carried.copy.clear();
-        carried.crashes = world.crashes.map_or(Time::MAX, |crashes| now + crashes.draw(job, attempt));
-        self.go_on(world, now, job);
-        self.tell(Event::Started { job, attempt }, events);
-    }
-
-    /// The attempt works from now on.
-    pub fn go_on(&mut self, world: &mut World, now: Time, job: JobId) {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        let (attempt, state) = (truth.attempt, truth.state);
-        (truth.running_since, carried.paused) = (now, false);
-        self.foresee(world, now, job);
-        let (Some(mechanism), Some(carried)) = (&self.mechanism, self.jobs.get(job)) else { return };
-        let Some(seat) = &carried.seat else { return };
-        let barrier = || mechanism.barrier(&self.state(carried), seat.place);
-        if state == State::Stopping {
-            world.queue.push(now + barrier(), (job, attempt, Happening::Barrier));
-        } else if let Some(period) = self.period(world.recovery) {
-            world.queue.push(now + period + barrier(), (job, attempt, Happening::Checkpoint));
-        }
-    }
-
-    /// How often jobs are saved.
-    fn period(&self, recovery: Recovery) -> Option<Span> {
-        let own = self.mechanism.as_ref().and_then(|mechanism| mechanism.checkpoint.period_s).map(|seconds| seconds.0);
-        let asked = if let Recovery::Periodic(every) = recovery { Some(every) } else { None };
-        own.or(asked).filter(|period| *period > Span::ZERO)
-    }
-
-    /// Schedules how the attempt ends by itself, from how it works now.
-    pub fn foresee(&mut self, world: &mut World, now: Time, job: JobId) {
-        let (Some(truth), Some(carried)) = (world.jobs.get(job), self.jobs.get_mut(job)) else { return };
-        let left = time_for(truth.work.saturating_sub(truth.done), truth.speed.into());
-        let over = now + left;
-        let end = over + world.costs.teardown;
-        carried.ends = if world.costs.seen_late { end.next_multiple(Span::from_secs(1)) } else { end };
-        if carried.crashes < over {
-            carried.crashes = carried.crashes.max(now);
-            world.queue.push(carried.crashes, (job, truth.attempt, Happening::Crash));
-        } else if left.0 <= ENDLESS.0 / 2 {
-            world.queue.push(carried.ends, (job, truth.attempt, Happening::Finish));
-        }
-    }
-
-    /// The job stands still before it is read.
-    fn dump(&mut self, world: &mut World, now: Time, job: JobId) {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        bank(truth, now);
-        (truth.state, carried.ends) = (State::Saving, Time::MAX);
-        let attempt = truth.attempt;
-        let read = self.read_time(job);
-        world.queue.push(now + read, (job, attempt, Happening::Dumped));
-    }
-
-    /// How long reading devices and processes takes.
-    fn read_time(&self, job: JobId) -> Span {
-        let (Some(carried), Some(mechanism)) = (self.jobs.get(job), &self.mechanism) else { return Span::ZERO };
-        let Some(seat) = &carried.seat else { return Span::ZERO };
-        let save = mechanism.save(&self.state(carried), seat.place, Image::First);
-        save.device_dump + save.host_dump
-    }
-
-    fn in_background(&self) -> bool {
-        self.mechanism.as_ref().is_some_and(|mechanism| mechanism.checkpoint.upload_in_background)
-    }
-
-    /// The job was read on its way to a stop.
-    fn dumped(&mut self, world: &mut World, now: Time, job: JobId, events: &mut Vec<Event>) {
-        let Some(seat) = self.jobs.get(job).and_then(|carried| carried.seat.as_deref().cloned()) else { return };
-        self.switched.stops += 1;
-        if let Some(carried) = self.jobs.get_mut(job) {
-            (carried.copy, carried.copied) = (seat.nodes.clone(), now);
-        }
-        let background = self.in_background();
-        self.upload(world, now, job, seat, false, if background { After::Nothing } else { After::Stop });
-        if background {
-            self.stopped(world, now, job, events);
-        }
-    }
-
-    /// The accelerators are free.
-    fn stopped(&mut self, world: &mut World, now: Time, job: JobId, events: &mut Vec<Event>) {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        bank(truth, now);
-        truth.state = State::Waiting;
-        (carried.ends, carried.seat, carried.paused) = (Time::MAX, None, false);
-        let stopped = Event::Stopped { job, attempt: truth.attempt, progress: truth.progress() };
-        self.tell(stopped, events);
-    }
-
-    /// A periodic checkpoint, unless the last one is still on its way.
-    fn pause(&mut self, world: &mut World, now: Time, job: JobId) {
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return };
-        let attempt = truth.attempt;
-        if carried.upload.is_some() {
-            let period = self.period(world.recovery).unwrap_or(Span::MAX);
-            world.queue.push(now + period, (job, attempt, Happening::Checkpoint));
-            return;
-        }
-        bank(truth, now);
-        (carried.ends, carried.paused) = (Time::MAX, true);
-        let (read, held) = (self.read_time(job), truth.accelerators);
-        self.switched.checkpoints += 1;
-        self.switched.paused_us += u128::from(read.0) * u128::from(held);
-        world.queue.push(now + read, (job, attempt, Happening::Resume));
-    }
-
-    /// The job was read while it stood still.
-    fn paused(&mut self, world: &mut World, now: Time, job: JobId) {
-        let Some(seat) = self.jobs.get(job).and_then(|carried| carried.seat.as_deref().cloned()) else { return };
-        let background = self.in_background();
-        self.upload(world, now, job, seat, true, if background { After::Nothing } else { After::Resume });
-        if background {
-            self.go_on(world, now, job);
-        }
-    }
-
     /// The job is done or withdrawn: nothing of it is on its way any more.
     pub fn finish(&mut self, now: Time, job: JobId) {
         self.drop_upload(now, job);
@@ -501,174 +309,6 @@ impl Switching {
             *carried = Carried::new(0, 1);
         }
         self.jobs.retire(job);
-    }
-
-    /// The attempt ends without having been stopped. `down`: which nodes are, by number; those beyond its end are not. Returns
-    /// the progress that is left.
-    pub fn break_off(&mut self, world: &mut World, now: Time, job: JobId, down: &[bool]) -> Span {
-        let is_down = |node: &NodeId| down.get(node.index()).is_some_and(|down| *down);
-        let Some(carried) = self.jobs.get(job) else { return Span::ZERO };
-        if carried.upload.as_ref().is_some_and(|upload| upload.seat.nodes.iter().any(is_down)) {
-            self.drop_upload(now, job);
-            self.switched.checkpoints_lost += 1;
-        }
-        self.drop_fetch(now, job);
-        let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { return Span::ZERO };
-        bank(truth, now);
-        truth.state = State::Waiting;
-        (carried.ends, carried.paused) = (Time::MAX, false);
-        let seat = carried.seat.take();
-        let kept = carried.upload.as_mut().map_or(carried.durable, |upload| {
-            // What was read is stored all the same.
-            upload.after = After::Nothing;
-            upload.work
-        });
-        let gained = truth.done.saturating_sub(kept);
-        let carried = self.jobs.get(job).expect("just there");
-        let saved = match (world.recovery, &self.mechanism, seat) {
-            (Recovery::JustInTime(lost), Some(_), Some(seat)) if gained > Span::ZERO => {
-                let state = self.state(carried);
-                let left = seat.nodes.iter().filter(|node| !is_down(node)).count() as u32;
-                // Every shard must live on: as many nodes as a replica spans.
-                let replica = state.model_parallel.div_ceil((seat.place.accelerators() / seat.place.nodes()).max(1));
-                let batch = if state.mini_batch_s.0 > Span::ZERO { state.mini_batch_s.0 } else { lost };
-                let seat = Seat { nodes: seat.nodes.iter().copied().filter(|node| !is_down(node)).collect(), ..*seat };
-                (left >= replica.max(1)).then(|| (Span(gained.0 - gained.0 % batch.0.max(1)), Some(seat)))
-            }
-            (recovery, None, _) => Some((recovery.kept_work(gained, truth.speed.into()), None)),
-            _ => None,
-        };
-        let (more, seat) = saved.unwrap_or((Span::ZERO, None));
-        truth.done = kept + more;
-        let progress = truth.progress();
-        if let Some(seat) = seat {
-            self.upload(world, now, job, seat, true, After::Nothing);
-        }
-        progress
-    }
-
-    /// Nodes went down: checkpoints that were still on their way from them are lost.
-    pub fn lose_uploads(&mut self, world: &mut World, now: Time, node: NodeId) {
-        self.went_down.insert(node, now);
-        let from = |job: &JobId| {
-            let upload = self.jobs.get(*job).and_then(|carried| carried.upload.as_ref());
-            upload.is_some_and(|upload| upload.seat.nodes.contains(&node))
-        };
-        let hit: Vec<JobId> = self.uploading.iter().copied().filter(from).collect();
-        for job in hit {
-            self.drop_upload(now, job);
-            self.switched.checkpoints_lost += 1;
-            let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get_mut(job)) else { continue };
-            match truth.state {
-                State::Waiting => carried.forgotten = true,
-                State::Starting | State::Stopping if carried.fetch.is_some() => {
-                    truth.done = carried.durable;
-                    world.queue.push(now, (job, truth.attempt, Happening::Lose));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn drop_upload(&mut self, now: Time, job: JobId) {
-        self.uploading.remove(&job);
-        let Some(upload) = self.jobs.get_mut(job).and_then(|carried| carried.upload.take()) else { return };
-        upload.stage.transfer().into_iter().for_each(|id| self.network.cancel(now, id));
-    }
-
-    fn drop_fetch(&mut self, now: Time, job: JobId) {
-        let fetch = self.jobs.get_mut(job).and_then(|carried| carried.fetch.take());
-        if let Some(Fetch::Under { stage, .. }) = fetch.as_deref() {
-            stage.transfer().into_iter().for_each(|id| self.network.cancel(now, id));
-        }
-    }
-
-    /// A node works at another speed: so does every gang that has a part on it.
-    fn repace(&mut self, world: &mut World, now: Time, node: NodeId) {
-        let on = world.breaks.as_ref().map_or(Vec::new(), |breaks| breaks.on[node.index()].clone());
-        for (job, attempt) in on {
-            let (Some(truth), Some(carried)) = (world.jobs.get_mut(job), self.jobs.get(job)) else { continue };
-            let Some(seat) = carried.seat.as_ref().filter(|_| truth.attempt == attempt && truth.state.holds()) else {
-                continue;
-            };
-            let speed = self.troubles.speed(base_speed(truth, seat.place.accelerators()), &seat.nodes);
-            let works = truth.running_since != Time::MAX;
-            if works {
-                bank(truth, now);
-                truth.running_since = now;
-            }
-            truth.speed = speed;
-            if works {
-                self.foresee(world, now, job);
-            }
-        }
-    }
-
-    /// Troubles that begin or end by now. Returns the orders that went to what is joined again.
-    pub fn disturb(&mut self, world: &mut World, now: Time, events: &mut Vec<Event>) -> Vec<Order> {
-        let mut joined = false;
-        while let Some(Disturbance { trouble, begins, .. }) = self.troubles.next_by(now) {
-            match trouble {
-                Trouble::Slow(node, speed) => {
-                    self.troubles.slow(node, speed, begins);
-                    self.repace(world, now, node);
-                }
-                Trouble::Cut(cut) => {
-                    for (flow, id) in self.network.cut(now, cut, begins) {
-                        self.renumber(&flow, id);
-                    }
-                    let clusters = (0..self.network.clusters()).map(|id| ClusterId(id as u16));
-                    let apart = clusters.filter(|&cluster| match cut {
-                        Cut::Store(_) => false,
-                        Cut::Region(region) => self.network.region_of(cluster) == region,
-                        Cut::Cluster(id) => cluster == id,
-                    });
-                    apart.for_each(|cluster| self.troubles.part(cluster, begins));
-                    joined |= !begins;
-                }
-            }
-        }
-        if joined { self.troubles.join(events) } else { Vec::new() }
-    }
-
-    /// Keeps an order back that goes to what is cut off. Whether it does.
-    pub fn hold_back(&mut self, order: &Order) -> bool {
-        let (cluster, job) = match *order {
-            Order::Start { job, ref allocation, .. } => (allocation.first().map(|grant| self.nodes[grant.node.index()].0), job),
-            Order::Preempt { job, .. } => (self.jobs.get(job).map(|carried| carried.cluster), job),
-        };
-        let Some(cluster) = cluster.filter(|cluster| self.troubles.is_apart(*cluster)) else { return false };
-        if let Some(carried) = self.jobs.get_mut(job) {
-            carried.cluster = cluster;
-        }
-        self.troubles.hold_back(cluster, order.clone());
-        true
-    }
-
-    /// A transfer goes on under another number.
-    pub fn renumber(&mut self, flow: &Flow, id: TransferId) {
-        let Some(carried) = self.jobs.get_mut(flow.job) else { return };
-        let stage = match flow.way {
-            StoreLink::Into => carried.upload.as_mut().map(|upload| &mut upload.stage),
-            StoreLink::OutOf => carried.fetch.as_mut().and_then(|fetch| match &mut **fetch {
-                Fetch::Under { stage, .. } => Some(stage),
-                Fetch::Awaited => None,
-            }),
-        };
-        stage.into_iter().for_each(|stage| stage.renumber(id));
-    }
-}
-
-/// Begins the part of a leg that comes after `stage`; `None` if none does.
-fn forward(network: &mut Network, now: Time, flow: Flow, leg: &Leg, stage: Stage) -> Option<Stage> {
-    let mut begin = |transfer: crate::mechanism::Transfer| {
-        let flow = Flow { cap: transfer.cap_bytes_per_s, ..flow };
-        (transfer.bytes > 0).then(|| network.begin(now, flow, transfer.bytes))
-    };
-    match stage {
-        Stage::Local => begin(leg.device).map(Stage::Device).or_else(|| begin(leg.host).map(Stage::Host)),
-        Stage::Device(_) => begin(leg.host).map(Stage::Host),
-        Stage::Host(_) => None,
     }
 }
 
