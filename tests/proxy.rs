@@ -4,7 +4,7 @@
 
 mod site;
 
-use site::{Site, ended, finished, fpga, lines, pocl, python, training, wait_for};
+use site::{Site, ended, finished, fpga, lines, pocl, python, training, transfers, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -71,6 +71,25 @@ fn two_jobs_share_a_device_and_do_not_meet() {
     finished(other);
     let native = fs::read(site.path("native")).unwrap();
     assert_eq!((fs::read(site.path("one")).unwrap(), fs::read(site.path("other")).unwrap()), (native.clone(), native));
+}
+
+/// What programs take for granted, with one queue and with several. Of the FPGA emulator itself it does not hold.
+#[test]
+fn a_blocking_write_is_done_when_it_returns() {
+    let Some(python) = python() else { return };
+    for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
+        ended(&site.exec(&python, &[&transfers(), "order"]).output().unwrap());
+    }
+}
+
+/// Reads and maps, the data checked, longer than what is on the way at a time. The figures are printed, not judged: machines differ.
+#[test]
+fn long_transfers_come_whole() {
+    let Some(python) = python() else { return };
+    let Some(site) = pocl() else { return };
+    let output = site.exec(&python, &[&transfers(), "speed", "300"]).output().unwrap();
+    ended(&output);
+    println!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Two replicas by turns on a device that holds one of them: the same bits, and what is equal is not moved.

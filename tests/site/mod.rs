@@ -66,6 +66,10 @@ pub fn training() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/train.py").into()
 }
 
+pub fn transfers() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/executor/opencl/tests/programs/transfers.py").into()
+}
+
 pub fn criu() -> bool {
     let found = proxy::criu::find();
     if let Err(sentence) = &found {

@@ -3,7 +3,10 @@
 //! One connection a process. Errors are OpenCL's codes, whichever API asks: [`LOST`], [`FULL`] or the proxy's own.
 #![allow(unsafe_code, reason = "shares memory with the proxy, and writes to the program's")]
 
+mod pages;
 mod staging;
+
+pub use pages::Pages;
 
 use ring::{Direction, Error, Layout, Message, Receiver, Region, Sender};
 use rustc_hash::FxHashMap;
@@ -293,6 +296,11 @@ impl Link {
     /// Whether a read's data is still to come.
     pub fn is_pending(&self, ticket: u64) -> bool {
         lock(&self.reads).pending.contains_key(&ticket)
+    }
+
+    /// Bytes of reads whose data has not been handed to the program.
+    pub fn awaited(&self) -> u64 {
+        lock(&self.reads).pending.values().map(|read| read.stage.len).sum()
     }
 
     /// A read that will not be.

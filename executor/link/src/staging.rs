@@ -4,8 +4,11 @@ use crate::{FULL, Result};
 use ring::Region;
 use std::collections::BTreeMap;
 
-/// Give memory back to the system when this much at the end is free.
+/// This much memory is kept, and all that was used lately, up to a limit: fresh pages cost the two sides many times what copying does.
 const KEEP: u64 = 64 << 20;
+const KEEP_MAX: u64 = 512 << 20;
+/// What was used that many reads ago counts for a third.
+const LATELY: u64 = 32;
 const ALIGN: u64 = 4096;
 
 /// Which parts of the staging area are free. First fit, so that the same hot pages are used again and again.
@@ -13,11 +16,13 @@ pub(crate) struct Staging {
     free: BTreeMap<u64, u64>,
     /// Up to here pages were asked for.
     populated: u64,
+    /// Up to here memory was used lately.
+    lately: u64,
 }
 
 impl Staging {
     pub(crate) fn new(len: u64) -> Staging {
-        Staging { free: BTreeMap::from([(0, len)]), populated: 0 }
+        Staging { free: BTreeMap::from([(0, len)]), populated: 0, lately: 0 }
     }
 
     /// A place for `len` bytes.
@@ -29,6 +34,7 @@ impl Staging {
             region.populate_staging(self.populated, start + len - self.populated).map_err(|_| FULL)?;
             self.populated = start + len;
         }
+        self.lately = (self.lately - self.lately / LATELY).max(start + len);
         self.free.remove(&start);
         if room > len {
             self.free.insert(start + len, room - len);
@@ -50,9 +56,11 @@ impl Staging {
             len += room;
         }
         self.free.insert(start, len);
-        if self.populated > start + KEEP && start + len >= self.populated {
-            region.discard_staging(start + KEEP, self.populated - start - KEEP);
-            self.populated = start + KEEP;
+        let keep = (start + KEEP).max(self.lately.min(KEEP_MAX));
+        // Well past it, so that this is seldom.
+        if start + len >= self.populated && self.populated > keep + keep / 2 {
+            region.discard_staging(keep, self.populated - keep);
+            self.populated = keep;
         }
     }
 }
@@ -61,6 +69,28 @@ impl Staging {
 mod tests {
     use super::*;
     use ring::Layout;
+
+    #[test]
+    fn what_is_used_is_kept_and_given_back_when_it_is_not_any_more() {
+        let folder = std::path::Path::new("/dev/shm");
+        let folder = if folder.exists() { folder.into() } else { std::env::temp_dir() };
+        let path = folder.join(format!("orrery-staging-kept-{}.ring", std::process::id()));
+        let layout = Layout { requests: 4096, responses: 4096, staging: 1 << 30 };
+        let region = Region::create(&path, layout, 1).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut staging = Staging::new(1 << 30);
+        let long = 2 * KEEP;
+        for _ in 0..3 {
+            let at = staging.take(&region, long).unwrap();
+            staging.give_back(&region, at, long);
+            assert_eq!(staging.populated, long);
+        }
+        for _ in 0..3 * LATELY {
+            let at = staging.take(&region, 1).unwrap();
+            staging.give_back(&region, at, 1);
+        }
+        assert!(staging.populated <= KEEP + KEEP / 2, "{}", staging.populated);
+    }
 
     #[test]
     fn places_do_not_overlap_and_come_back_whole() {

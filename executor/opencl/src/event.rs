@@ -102,6 +102,7 @@ pub(crate) extern "C" fn clCreateUserEvent(context: Handle, errcode: *mut i32) -
     let result = share::<Context>(context).and_then(|context| {
         let link = link()?;
         let id = link.new_id();
+        crate::settle::user_event_comes(link);
         link.call(Request::UserEvent { id, context: context.id }, &[])?;
         let event = Event { context, queue: None, kind: cl::COMMAND_USER, status: AtomicI32::new(cl::SUBMITTED) };
         Ok(into_handle(Object::new(id, event)))

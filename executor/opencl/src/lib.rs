@@ -23,6 +23,7 @@ mod memory;
 mod object;
 mod program;
 mod queue;
+mod settle;
 mod transfer;
 
 use c::Handle;

@@ -2,12 +2,11 @@
 
 use crate::c::{Handle, Result, code, list, made, put, triple};
 use crate::command::{Checked, Command, Events, enqueue, inside, known_if};
-use crate::link::{Target, link};
+use crate::link::{Pages, Target, link};
 use crate::memory::Mem;
 use crate::object::{Object, borrow};
 use crate::queue::Queue;
 use crate::transfer::{Transfer, write_buffer};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::sync::PoisonError;
 use wire::{Op, Request, cl};
@@ -16,33 +15,8 @@ use wire::{Op, Request, cl};
 #[derive(Default)]
 pub(crate) struct Maps {
     /// Stands for the whole object while anything of it is mapped, so that overlapping maps are the same memory.
-    shadow: Option<Shadow>,
+    shadow: Option<Pages>,
     active: Vec<Active>,
-}
-
-/// Memory, aligned like pages.
-struct Shadow {
-    start: *mut u8,
-    layout: Layout,
-}
-
-// SAFETY: plain memory; who uses it is the program's business.
-unsafe impl Send for Shadow {}
-
-impl Shadow {
-    fn new(len: usize) -> Result<Shadow> {
-        let layout = Layout::from_size_align(len.max(1), 4096).map_err(|_| cl::MAP_FAILURE)?;
-        // SAFETY: the layout's size is not 0.
-        let start = unsafe { alloc_zeroed(layout) };
-        if start.is_null() { Err(cl::MAP_FAILURE) } else { Ok(Shadow { start, layout }) }
-    }
-}
-
-impl Drop for Shadow {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.start, self.layout) };
-    }
 }
 
 /// One map.
@@ -71,9 +45,9 @@ impl Maps {
             return Ok(host as *mut u8);
         }
         if self.shadow.is_none() {
-            self.shadow = Some(Shadow::new(len)?);
+            self.shadow = Some(Pages::new(len).ok_or(cl::MAP_FAILURE)?);
         }
-        self.shadow.as_ref().map(|shadow| shadow.start).ok_or(cl::MAP_FAILURE)
+        self.shadow.as_ref().map(Pages::start).ok_or(cl::MAP_FAILURE)
     }
 }
 
@@ -88,16 +62,10 @@ fn check_access(mem: &Mem, flags: u64) -> Result<()> {
     if refused { Err(cl::INVALID_OPERATION) } else { Ok(()) }
 }
 
-/// Fills `target` from the device, unless the program said that it overwrites all of it. The read's ticket.
-fn fill(
-    transfer: &Transfer<'_>,
-    flags: u64,
-    target: Target,
-    op: impl FnOnce(wire::Stage) -> Op,
-    events: Events,
-) -> Result<u64> {
+/// Fills what is mapped from the device by `read`, unless the program said that it overwrites all of it. The read's ticket.
+fn fill(transfer: &Transfer<'_>, flags: u64, events: Events, read: impl FnOnce(Events) -> Result<u64>) -> Result<u64> {
     if flags & cl::MAP_WRITE_INVALIDATE_REGION == 0 {
-        return transfer.read(target, op, events);
+        return read(events);
     }
     let checked = if transfer.blocking { Checked::AtEnd } else { Checked::Before };
     enqueue(Command { queue: transfer.queue, op: Op::Marker, kind: transfer.kind, checked }, &[], events).map(|()| 0)
@@ -124,8 +92,8 @@ pub(crate) extern "C" fn clEnqueueMapBuffer(
         let mut maps = mem.data.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let start = maps.base(&mem.data, mem.data.size)?.wrapping_add(offset);
         let transfer = Transfer { queue, kind: cl::COMMAND_MAP_BUFFER, blocking: blocking != 0, checked: known_if(true) };
-        let op = |stage| Op::ReadBuffer { mem: mem.id, offset: offset as u64, stage };
-        let ticket = fill(&transfer, flags, Target::flat(start, size), op, (waits, wait, event))?;
+        let read = |events| transfer.read_buffer(mem.id, offset, Target::flat(start, size), events);
+        let ticket = fill(&transfer, flags, (waits, wait, event), read)?;
         let what = Part::Range { offset, len: size };
         maps.active.push(Active { address: start as usize, what, write: flags != cl::MAP_READ, ticket });
         Ok(start.cast())
@@ -164,7 +132,7 @@ pub(crate) extern "C" fn clEnqueueMapImage(
         let target = Target { start, row: width * of.pixel, rows, slices, pitch: [row_pitch, slice_pitch] };
         let transfer = Transfer { queue, kind: cl::COMMAND_MAP_IMAGE, blocking: blocking != 0, checked: Checked::Now };
         let op = |stage| Op::ReadImage { mem: mem.id, origin, region, stage };
-        let ticket = fill(&transfer, flags, target, op, (waits, wait, event))?;
+        let ticket = fill(&transfer, flags, (waits, wait, event), |events| transfer.read(target, op, events))?;
         let what = Part::Box { origin, region };
         maps.active.push(Active { address: start as usize, what, write: flags != cl::MAP_READ, ticket });
         put(row, row_pitch);

@@ -5,8 +5,9 @@ use crate::context::{Context, ask};
 use crate::device::Device;
 use crate::link::link;
 use crate::object::{Kind, Object, Ref, borrow, count, into_handle, release, retain, share};
+use crate::settle;
 use std::ffi::c_void;
-use wire::{Info, Request, cl};
+use wire::{Id, Info, Request, cl};
 
 /// A command queue.
 pub(crate) struct Queue {
@@ -21,6 +22,10 @@ impl Kind for Queue {
     const TAG: u32 = 0x0DE0_0007;
     const INVALID: i32 = cl::INVALID_COMMAND_QUEUE;
     const ARGUMENT: bool = true;
+
+    fn given_up(&self, _id: Id) {
+        settle::queue_goes();
+    }
 }
 
 impl Queue {
@@ -37,7 +42,9 @@ fn create(context: Handle, device: Handle, asked: Option<Vec<u64>>, shown: Optio
     let id = link.new_id();
     let of_bits = asked.iter().flat_map(|list| list.chunks(2)).find(|pair| pair[0] == u64::from(cl::QUEUE_PROPERTIES));
     let bits = of_bits.map_or(0, |pair| pair[1]);
-    link.call(Request::Queue { id, context: context.id, device: device.id, properties: asked }, &[])?;
+    settle::queue_comes(link);
+    let made = link.call(Request::Queue { id, context: context.id, device: device.id, properties: asked }, &[]);
+    made.inspect_err(|_| settle::queue_goes())?;
     Ok(into_handle(Object::new(id, Queue { context, device, properties: shown, bits })))
 }
 
@@ -61,8 +68,11 @@ pub(crate) extern "C" fn clRetainCommandQueue(queue: Handle) -> i32 {
 }
 
 pub(crate) extern "C" fn clReleaseCommandQueue(queue: Handle) -> i32 {
-    // Giving a queue up flushes it.
-    code(borrow::<Queue>(queue).and_then(flush).and_then(|()| release::<Queue>(queue)))
+    code(borrow::<Queue>(queue).and_then(|own| {
+        settle::queue_released(link()?, own.id);
+        // Giving a queue up flushes it.
+        flush(own).and_then(|()| release::<Queue>(queue))
+    }))
 }
 
 pub(crate) extern "C" fn clSetCommandQueueProperty(queue: Handle, _bits: u64, _enable: u32, _old: *mut u64) -> i32 {

@@ -7,6 +7,7 @@ use crate::link::{Link, Target, link};
 use crate::memory::{Image, Mem};
 use crate::object::{Object, borrow};
 use crate::queue::Queue;
+use crate::settle;
 use std::ffi::c_void;
 use wire::{Id, Op, Request, Stage, cl};
 
@@ -14,6 +15,9 @@ use wire::{Id, Op, Request, Stage, cl};
 const PIECE: usize = 1 << 20;
 /// Pieces of one read that are on the way at a time.
 const AHEAD: usize = 4;
+/// When reads that do not block come to more, a further one first waits for them where it can: the memory between the two processes
+/// is not to grow with what a program asks for, and memory that was used before is quicker.
+const AWAITED_MAX: u64 = 256 << 20;
 
 pub(crate) extern "C" fn clEnqueueReadBuffer(
     queue: Handle,
@@ -37,10 +41,7 @@ pub(crate) extern "C" fn clEnqueueReadBuffer(
         let checked = known_if(inside(buffer, offset, size));
         let transfer = Transfer { queue, kind: cl::COMMAND_READ_BUFFER, blocking: blocking != 0, checked };
         let (target, events) = (Target::flat(to.cast(), size), (waits, wait, event));
-        if blocking != 0 && checked == Checked::Before && size > PIECE && queue.data.in_order() {
-            return read_in_pieces(&transfer, mem.id, offset, target, events);
-        }
-        transfer.read(target, |stage| Op::ReadBuffer { mem: mem.id, offset: offset as u64, stage }, events).map(drop)
+        transfer.read_buffer(mem.id, offset, target, events).map(drop)
     }))
 }
 
@@ -56,6 +57,10 @@ impl Transfer<'_> {
     /// Gives a read. Its ticket, for who wants to know whether the data has come.
     pub(crate) fn read(&self, target: Target, op: impl FnOnce(Stage) -> Op, events: Events) -> Result<u64> {
         let link = link()?;
+        let awaited = link.awaited();
+        if awaited > 0 && awaited + target.len() as u64 > AWAITED_MAX && settle::ends_by_itself() {
+            settle::reach_end(link, self.queue.id)?;
+        }
         let stage = link.expect_read(target)?;
         let checked = if self.blocking { Checked::AtEnd } else { self.checked };
         let command = Command { queue: self.queue, op: op(stage), kind: self.kind, checked };
@@ -70,9 +75,21 @@ impl Transfer<'_> {
         Ok(stage.ticket)
     }
 
+    /// Gives a read of a range of a buffer. Its ticket, as above; 0: the data is there.
+    pub(crate) fn read_buffer(&self, mem: Id, offset: usize, target: Target, events: Events) -> Result<u64> {
+        if self.blocking && self.checked == Checked::Before && target.row > PIECE {
+            return read_in_pieces(self, mem, offset, target, events).map(|()| 0);
+        }
+        self.read(target, |stage| Op::ReadBuffer { mem, offset: offset as u64, stage }, events)
+    }
+
+    fn checked_write(&self) -> Checked {
+        if self.blocking { Checked::AtEnd } else { self.checked }
+    }
+
     /// Gives a write of packed data that the ring takes in one message.
     fn write(&self, data: &[u8], op: Op, events: Events) -> Result<()> {
-        enqueue(Command { queue: self.queue, op, kind: self.kind, checked: self.checked }, data, events)
+        enqueue(Command { queue: self.queue, op, kind: self.kind, checked: self.checked_write() }, data, events)
     }
 }
 
@@ -88,9 +105,19 @@ fn read_in_pieces(transfer: &Transfer<'_>, mem: Id, offset: usize, target: Targe
         if ahead.len() == AHEAD {
             arrive(link, &mut ahead)?;
         }
-        let stage = link.expect_read(Target::flat(target.start.wrapping_add(start), len))?;
+        let stage = match link.expect_read(Target::flat(target.start.wrapping_add(start), len)) {
+            Ok(stage) => stage,
+            Err(code) => {
+                while !ahead.is_empty() {
+                    arrive(link, &mut ahead)?;
+                }
+                return Err(code);
+            }
+        };
         let op = Op::ReadBuffer { mem, offset: (offset + start) as u64, stage };
-        let (queue, event, wait) = (transfer.queue.id, if last { event } else { 0 }, std::mem::take(&mut wait));
+        // Where commands may overtake each other, every piece waits for what the whole waits for.
+        let wait = if transfer.queue.data.in_order() { std::mem::take(&mut wait) } else { wait.clone() };
+        let (queue, event) = (transfer.queue.id, if last { event } else { 0 });
         let number = link.begin(Request::Enqueue { queue, wait, event, when: wire::When::Complete, op }, &[])?;
         ahead.push_back((number, stage.ticket));
     }
@@ -123,7 +150,7 @@ fn arrive(link: &Link, ahead: &mut std::collections::VecDeque<(u64, u64)>) -> Re
 pub(crate) extern "C" fn clEnqueueWriteBuffer(
     queue: Handle,
     buffer: Handle,
-    _blocking: u32,
+    blocking: u32,
     offset: usize,
     size: usize,
     from: *const c_void,
@@ -140,13 +167,19 @@ pub(crate) extern "C" fn clEnqueueWriteBuffer(
             return Err(cl::INVALID_OPERATION);
         }
         let checked = known_if(inside(buffer, offset, size));
-        let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_BUFFER, blocking: false, checked };
-        write_buffer(&transfer, mem.id, offset, list(from.cast(), size), (waits, wait, event))
+        write_as(queue, blocking, |blocking| {
+            let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_BUFFER, blocking, checked };
+            write_buffer(&transfer, mem.id, offset, list(from.cast(), size), (waits, wait, event))
+        })
     }))
 }
 
-/// Writes a range of a buffer. The data is in the ring when this returns, so the program may change it at once, and a blocking
-/// write needs no wait.
+/// Gives a write, which is told whether it is to be over when it returns.
+fn write_as(queue: &Object<Queue>, blocking: u32, give: impl FnOnce(bool) -> Result<()>) -> Result<()> {
+    if blocking == 0 { give(false) } else { settle::write(queue, give) }
+}
+
+/// Writes a range of a buffer. The data is in the ring when this returns, so the program may change it at once.
 pub(crate) fn write_buffer(transfer: &Transfer<'_>, mem: Id, offset: usize, data: &[u8], events: Events) -> Result<()> {
     let link = link()?;
     let piece = link.body_max();
@@ -164,18 +197,20 @@ pub(crate) fn write_buffer(transfer: &Transfer<'_>, mem: Id, offset: usize, data
         let wait = if i == 0 || !in_order { wait.clone() } else { Vec::new() };
         let part = if in_order { if last { event } else { 0 } } else { link.new_id() };
         let op = Op::WriteBuffer { mem, offset: (offset + i * piece) as u64 };
-        give(Command { queue: transfer.queue, op, kind: transfer.kind, checked: Checked::Before }, chunk, wait, part)?;
+        let checked = if last && in_order { transfer.checked_write() } else { Checked::Before };
+        give(Command { queue: transfer.queue, op, kind: transfer.kind, checked }, chunk, wait, part)?;
         parts.push(part);
     }
     if !in_order {
-        let whole = Command { queue: transfer.queue, op: Op::Marker, kind: transfer.kind, checked: Checked::Before };
+        let checked = transfer.checked_write();
+        let whole = Command { queue: transfer.queue, op: Op::Marker, kind: transfer.kind, checked };
         give(whole, &[], parts.clone(), event)?;
         for id in parts {
             link.post(Request::Release { id }, &[], false)?;
         }
     }
     if event != 0 {
-        put(out, new_event(transfer.queue, event, transfer.kind, false)?);
+        put(out, new_event(transfer.queue, event, transfer.kind, transfer.blocking)?);
     }
     Ok(())
 }
@@ -230,7 +265,7 @@ pub(crate) extern "C" fn clEnqueueReadBufferRect(
 pub(crate) extern "C" fn clEnqueueWriteBufferRect(
     queue: Handle,
     buffer: Handle,
-    _blocking: u32,
+    blocking: u32,
     origin: *const usize,
     host_origin: *const usize,
     region: *const usize,
@@ -250,8 +285,10 @@ pub(crate) extern "C" fn clEnqueueWriteBufferRect(
         if !mem.data.writable() {
             return Err(cl::INVALID_OPERATION);
         }
-        let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_BUFFER_RECT, blocking: false, checked: Checked::Now };
-        transfer.write(&pack(source), Op::WriteRect { mem: mem.id, to, region }, (waits, wait, event))
+        write_as(queue, blocking, |blocking| {
+            let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_BUFFER_RECT, blocking, checked: Checked::Now };
+            transfer.write(&pack(source), Op::WriteRect { mem: mem.id, to, region }, (waits, wait, event))
+        })
     }))
 }
 
@@ -296,7 +333,7 @@ pub(crate) extern "C" fn clEnqueueReadImage(
 pub(crate) extern "C" fn clEnqueueWriteImage(
     queue: Handle,
     image: Handle,
-    _blocking: u32,
+    blocking: u32,
     origin: *const usize,
     region: *const usize,
     row: usize,
@@ -313,8 +350,10 @@ pub(crate) extern "C" fn clEnqueueWriteImage(
         if !mem.data.writable() {
             return Err(cl::INVALID_OPERATION);
         }
-        let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_IMAGE, blocking: false, checked: Checked::Now };
-        transfer.write(&pack(source), Op::WriteImage { mem: mem.id, origin, region }, (waits, wait, event))
+        write_as(queue, blocking, |blocking| {
+            let transfer = Transfer { queue, kind: cl::COMMAND_WRITE_IMAGE, blocking, checked: Checked::Now };
+            transfer.write(&pack(source), Op::WriteImage { mem: mem.id, origin, region }, (waits, wait, event))
+        })
     }))
 }
 
