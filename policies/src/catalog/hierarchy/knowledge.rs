@@ -140,9 +140,9 @@ impl Knowledge {
             limit.free = limit.free.max(kind.free.saturating_sub(booked.iter().sum()));
             (limit.widest, limit.whole) = (limit.widest.max(kind.widest), limit.whole.max(kind.whole));
             let mut asked = 0;
-            for tier in 0..TIERS {
-                asked += kind.wanted[tier] + booked[tier];
-                limit.room[tier] = limit.room[tier].max(kind.open.saturating_sub(asked));
+            for ((wanted, booked), room) in kind.wanted.iter().zip(booked).zip(&mut limit.room) {
+                asked += wanted + booked;
+                *room = (*room).max(kind.open.saturating_sub(asked));
             }
         }
         limits

@@ -66,7 +66,7 @@ impl Singularity {
         let share = &self.row(job).share;
         let mut work = if share.window == start { share.work } else { Span::ZERO };
         if entry.phase == Phase::Running {
-            work = work + now.since(share.began.max(start)).min(entry.executed_at(now).saturating_sub(share.executed));
+            work += now.since(share.began.max(start)).min(entry.executed_at(now).saturating_sub(share.executed));
         }
         let promised = Span((end.since(entry.submit.max(start)).0 / 10_000).saturating_mul(guarantee));
         (end, promised.saturating_sub(work))
