@@ -175,6 +175,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Pops (0) and pushes, and how much later: near together, far apart, or about as many pushes as pops of anything between.
+    fn ops() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        let delay = || prop_oneof![0u64..4, 0u64..1000, any::<u64>(), (0u32..40, 0u64..64).prop_map(|(bits, d)| d << bits)];
+        let mixed = proptest::collection::vec((0u64..4, delay()), 0..300);
+        let steady = proptest::collection::vec((0u64..2, (0u32..20, 0u64..64).prop_map(|(bits, d)| d << bits)), 0..3000);
+        let burst = proptest::collection::vec((0u64..8, 0u64..100_000), 0..2000);
+        prop_oneof![mixed, steady, burst]
+    }
+
     proptest! {
         #[test]
         fn equal_times_are_first_in_first_out(times in proptest::collection::vec(0u64..5, 0..200)) {
@@ -189,7 +198,7 @@ mod tests {
         }
 
         #[test]
-        fn behaves_like_a_sorted_list(ops in proptest::collection::vec((0u64..4, prop_oneof![0u64..4, 0u64..1000, any::<u64>()]), 0..300)) {
+        fn behaves_like_a_sorted_list(ops in ops()) {
             let (mut queue, mut list, mut now) = (EventQueue::default(), Vec::new(), 0u64);
             for (i, (op, delay)) in ops.into_iter().enumerate() {
                 if op > 0 {

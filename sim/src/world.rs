@@ -282,7 +282,7 @@ impl World {
             return self.at_once_at;
         }
         let mut next = self.queue.next_time();
-        if let Some(transfer) = self.switching.as_ref().and_then(|switching| switching.next_time(true)) {
+        if let Some(transfer) = self.switching.as_ref().and_then(|switching| switching.next_time()) {
             next = next.min(transfer);
         }
         if let Some(&(withdrawal, _)) = self.withdrawals.last() {

@@ -10,7 +10,7 @@ use crate::idset::IdSet;
 use crate::job::{Demand, WHOLE_MILLI};
 use crate::journal::JournalToken;
 use crate::snapshot::{self, StateError};
-use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 /// What a score is asked about: `count` of the accelerators of `demand` on `node`, which has room for them.
 #[derive(Clone, Copy)]
@@ -294,8 +294,7 @@ impl Marks {
 
 #[derive(Default)]
 struct Classes {
-    /// Only ever asked for one key: its order, which would depend on the hash, is seen by nobody.
-    index: FxHashMap<(Demand, u32), usize>,
+    index: BTreeMap<(Demand, u32), usize>,
     classes: Vec<Class>,
     uses: u64,
 }

@@ -148,9 +148,9 @@ impl Switching {
         self.jobs.push(carried);
     }
 
-    /// When a transfer ends next or, while anybody cares, something begins or ends to be in the way.
-    pub fn next_time(&self, cares: bool) -> Option<Time> {
-        self.network.next_time().into_iter().chain(self.troubles.next_time().filter(|_| cares)).min()
+    /// When a transfer ends next, or something begins or ends to be in the way.
+    pub fn next_time(&self) -> Option<Time> {
+        self.network.next_time().into_iter().chain(self.troubles.next_time()).min()
     }
 
     /// Carries out an order to start.

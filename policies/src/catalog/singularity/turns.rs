@@ -174,11 +174,10 @@ impl Singularity {
         let alike = (tier, class, Time::ZERO, JobId(0))..=(tier, class, Time::MAX, JobId(u32::MAX));
         let mut seats = self.turns.seats.range(alike).take(LOOK).map(|&(_, _, _, other)| other);
         let Some(other) = seats.find(|&other| self.can_wait(plan, other)) else { return false };
+        let place = plan.job(other).allocation.clone();
         plan.preempt(other, Some(job));
         self.uproot(plan, other);
-        if !plan.launch(job) {
-            return false;
-        }
+        plan.launch_at(job, place);
         self.waiting[usize::from(rank)].remove(class, submit, job);
         self.sit(plan, job);
         true
