@@ -79,7 +79,9 @@ fn files_that_are_no_traces() {
     let run = |file| ["run", "--trace", file, "--pool", "8", "--policy", "fifo"];
     case.refused(&run("missing.csv"), &["missing.csv"]);
     case.file("empty.csv", "");
-    case.refused(&run("empty.csv"), &["empty.csv"]);
+    case.refused(&run("empty.csv"), &["empty.csv: it is empty"]);
+    // A cause is said once, after what it is the cause of.
+    case.refused(&run("."), &["error: .: cannot open: it is a directory; check the path\n"]);
     case.file("noise.csv", [0xff, 0xfe, 0x00, 0x17, 0x80]);
     case.refused(&run("noise.csv"), &["noise.csv"]);
     let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

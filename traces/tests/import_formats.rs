@@ -100,7 +100,7 @@ fn each_kind_of_bad_row_names_its_place() {
 
 #[test]
 fn files_that_are_no_traces_are_refused_in_one_line() {
-    assert!(fails("").contains("no known trace format"));
+    assert!(fails("") == "sample: it is empty");
     assert!(fails("hello, world\n").contains("\"hello, world\"") && fails("hello\n").contains("philly-csv"));
     assert!(fails("id,submit,duration,gpus\n").contains("no jobs"));
     let missing = import(Path::new("/nonexistent/trace.csv"), &ImportOptions::default()).unwrap_err();
@@ -128,6 +128,13 @@ fn philly_original_counts_from_first_start_to_last_end() {
     assert_eq!((short(&jobs[0]), short(&jobs[1])), (("j1", 0.0, 1.0, 1), ("j2", 30.0, 3600.0, 3)));
     assert_eq!((jobs[0].outcome, jobs[1].recorded_start), (Outcome::Cancelled, Some(Time::from_secs(60))));
     assert_eq!((all.left_out.values().sum::<u64>(), all.trace.epoch_unix_s), (2, Some(1_507_338_669)));
+    let derived = read(
+        r#"[{"id": "j5", "num_gpus": 8, "submitted_time": "2017-10-07 01:11:39", "attempts": [
+          {"start_time": "2017-10-07 01:12:09", "end_time": "2017-10-07 01:13:09"}]}]"#,
+    );
+    assert_eq!(short(&derived.trace.jobs[0]), ("j5", 0.0, 60.0, 8));
+    let none = fails(r#"[{"jobid": "a", "submitted_time": "2017-10-07 01:11:39", "attempts": []}]"#);
+    assert!(none.contains("left out: 1 jobs without a recorded start and end"), "{none}");
     let bad = fails("[\n {\"jobid\": \"a\", \"submitted_time\": \"yesterday\", \"attempts\": []}\n]");
     assert!(bad.starts_with("sample: row 2, column submitted_time: found \"yesterday\""), "{bad}");
     let cut = fails("[\n {\"jobid\": \"a\", \"submitted_time\": \"2017-10-07 01:11:39\"},\n");

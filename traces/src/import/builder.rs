@@ -228,7 +228,8 @@ impl Builder {
         let absolute = self.one_time_base(file)?;
         let mut jobs = self.merge();
         if jobs.is_empty() {
-            let left_out = self.left_out.values().sum();
+            let reasons: Vec<String> = self.left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            let left_out = if reasons.is_empty() { "none".into() } else { reasons.join(", ") };
             return Err(ImportError::Empty { file: file.into(), skipped: self.skipped_total, left_out });
         }
         jobs.sort_by_key(|job| job.submit);

@@ -51,6 +51,9 @@ pub enum ImportError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// There is no content.
+    #[error("{0}: it is empty")]
+    NoContent(String),
     /// The content matches no format.
     #[error("{file}: no known trace format: it begins with {seen:?}; name one of these with --format: {}", Format::names())]
     Unknown {
@@ -89,14 +92,14 @@ pub enum ImportError {
         expected: &'static str,
     },
     /// No job at all.
-    #[error("{file}: no jobs ({skipped} bad rows were skipped, {left_out} rows were left out); a run needs at least one")]
+    #[error("{file}: no jobs ({skipped} bad rows were skipped; left out: {left_out}); a run needs at least one")]
     Empty {
         /// The file.
         file: String,
         /// Bad rows.
         skipped: u64,
-        /// Rows that are in order but are no finished jobs.
-        left_out: u64,
+        /// Rows that are in order but are no finished jobs: how many, and why.
+        left_out: String,
     },
     /// The archive has no such member.
     #[error("{file}: no member {member:?}; it holds: {members}")]

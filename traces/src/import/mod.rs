@@ -338,6 +338,9 @@ fn damaged(file: &str, source: std::io::Error) -> ImportError {
 }
 
 fn unknown(file: &str, head: &[u8]) -> ImportError {
+    if head.is_empty() {
+        return ImportError::NoContent(file.into());
+    }
     let line = format::first_line(head).unwrap_or(b"");
     ImportError::Unknown { file: file.into(), seen: error::shorten(line) }
 }

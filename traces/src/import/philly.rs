@@ -4,10 +4,10 @@
 //!
 //! | key | unit | use | if missing |
 //! |---|---|---|---|
-//! | `jobid` | text | id | bad row |
+//! | `jobid`, or `id` | text | id | bad row |
 //! | `submitted_time` | `YYYY-MM-DD HH:MM:SS`, zone not told, taken as UTC | submit, rebased to the first | bad row |
 //! | `attempts[].start_time`, `end_time` | same | duration: from the first start to the last end, as all published derivatives count it, so gaps between retries are inside; the first start is recorded | job left out (never started, or still running when the log was taken) |
-//! | `attempts[].detail[].gpus` | list | accelerators: those of the first attempt that lists any | job left out |
+//! | `attempts[].detail[].gpus` | list | accelerators: those of the first attempt that lists any | `num_gpus`, which derivatives of the log have; else job left out |
 //! | `status` | `Pass`, `Killed`, `Failed` | outcome | unknown |
 //! | `vc` | text | tenant | nobody |
 //! | `user` | text | not used (quotas are by VC) | |
@@ -46,10 +46,12 @@ pub(crate) fn import_csv(table: Table<'_>, to: &mut Builder) -> Result<(), Impor
 
 #[derive(Deserialize)]
 struct Job {
+    #[serde(alias = "id")]
     jobid: Option<Text>,
     submitted_time: Option<Text>,
     #[serde(default)]
     attempts: Vec<Attempt>,
+    num_gpus: Option<u32>,
     status: Option<Text>,
     vc: Option<Text>,
 }
@@ -86,7 +88,7 @@ fn take(job: &Job, to: &mut Builder) -> Result<(), Bad> {
         return Ok(());
     };
     let gpus = |attempt: &Attempt| attempt.detail.iter().map(|d| d.gpus.len() as u32).sum::<u32>();
-    let Some(accelerators) = job.attempts.iter().map(gpus).find(|gpus| *gpus > 0) else {
+    let Some(accelerators) = job.attempts.iter().map(gpus).chain(job.num_gpus).find(|gpus| *gpus > 0) else {
         to.leave_out("jobs without a recorded accelerator");
         return Ok(());
     };

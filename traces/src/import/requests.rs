@@ -54,7 +54,7 @@ pub fn read_requests(path: &Path) -> Result<Vec<Request>, ImportError> {
     }
     requests.sort_by_key(|request| request.at_us);
     let Some(first) = requests.first().map(|request| request.at_us) else {
-        return Err(ImportError::Empty { file: file.into(), skipped: 0, left_out: 0 });
+        return Err(ImportError::Empty { file: file.into(), skipped: 0, left_out: "none".into() });
     };
     requests.iter_mut().for_each(|request| request.at_us -= first);
     Ok(requests)
