@@ -4,7 +4,7 @@
 
 mod site;
 
-use site::{criu, ended, finished, fpga, lines, pocl, python, training, wait_for};
+use site::{checkpoints, criu, ended, finished, fpga, lines, pocl, python, training, wait_for};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -41,32 +41,12 @@ fn channels_between_kernels_carry_the_same_numbers() {
 #[test]
 fn checkpoints_at_random_instants_change_nothing() {
     let Some(python) = python().filter(|_| criu()) else { return };
-    let times = std::env::var("ORRERY_CHECKPOINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let times = checkpoints();
     for site in [pocl, fpga].into_iter().filter_map(|site| site()) {
-        let (train, steps) = (training(), (200 + times * 150).to_string());
-        ended(&site.native(&python, &[&train, "native", &steps]));
-        let mut running = site.exec(&python, &[&train, "proxied", &steps, "--pause", "0.004"]).spawn().unwrap();
-        wait_for("the first steps", || (lines(&site.path("proxied")) > 5).then_some(()));
-        let mut random = u64::from(std::process::id());
-        let mut made = 0;
-        for _ in 0..times {
-            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            std::thread::sleep(Duration::from_micros((random >> 33) % 400_000));
-            let Some(job) = site.jobs().pop() else { break };
-            let saved = site.orrery(&["checkpoint", &job, "store"]).output().unwrap();
-            if !saved.status.success() && lines(&site.path("proxied")) > steps.parse::<usize>().unwrap() {
-                break;
-            }
-            ended(&saved);
-            made += 1;
-            println!("{}: {}", site.device, String::from_utf8_lossy(&saved.stdout).trim());
-            finished(running);
-            assert!(site.jobs().is_empty(), "nothing of it is left");
-            running = site.orrery(&["restore", "store"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            site.job();
-        }
-        finished(running);
-        assert!(made > times / 2, "only {made} checkpoints");
+        let (train, steps) = (training(), 200 + times * 150);
+        ended(&site.native(&python, &[&train, "native", &steps.to_string()]));
+        let running = site.exec(&python, &[&train, "proxied", &steps.to_string(), "--pause", "0.004"]).spawn().unwrap();
+        site.disturb(running, "proxied", steps, times);
         assert_eq!(fs::read(site.path("proxied")).unwrap(), fs::read(site.path("native")).unwrap(), "{}", site.device);
     }
 }

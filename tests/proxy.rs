@@ -90,6 +90,7 @@ fn long_transfers_come_whole() {
     let output = site.exec(&python, &[&transfers(), "speed", "300"]).output().unwrap();
     ended(&output);
     println!("{}", String::from_utf8_lossy(&output.stdout));
+    ended(&site.exec(&python, &[&transfers(), "shared"]).output().unwrap());
 }
 
 /// Two replicas by turns on a device that holds one of them: the same bits, and what is equal is not moved.

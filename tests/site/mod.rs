@@ -78,6 +78,11 @@ pub fn criu() -> bool {
     found.is_ok()
 }
 
+/// How many checkpoints at random instants a test makes: few in CI.
+pub fn checkpoints() -> usize {
+    std::env::var("ORRERY_CHECKPOINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
 impl Site {
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -119,6 +124,33 @@ impl Site {
     /// The running job, once its description is there.
     pub fn job(&self) -> String {
         wait_for("a job", || self.jobs().pop())
+    }
+
+    /// Takes a program that writes a line a step to files and back, at random instants, until it is done or has been `times` times.
+    pub fn disturb(&self, mut running: Child, log: &str, steps: usize, times: usize) {
+        let written = || lines(&self.path(log));
+        wait_for("the first steps", || (written() > 5).then_some(()));
+        let (mut random, mut made) = (u64::from(std::process::id()), 0);
+        for _ in 0..times {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            std::thread::sleep(Duration::from_micros((random >> 33) % 400_000));
+            let Some(job) = self.jobs().pop() else { break };
+            let saved = self.orrery(&["checkpoint", &job, "store"]).output().unwrap();
+            // It ended by itself just then.
+            if !saved.status.success() && written() >= steps {
+                break;
+            }
+            ended(&saved);
+            made += 1;
+            println!("{}: {}", self.device, String::from_utf8_lossy(&saved.stdout).trim());
+            finished(running);
+            assert!(self.jobs().is_empty(), "nothing of it is left");
+            running = self.orrery(&["restore", "store"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            // Restored near its end, it may be gone before anybody sees it.
+            wait_for("the restored job", || (running.try_wait().unwrap().is_some() || !self.jobs().is_empty()).then_some(()));
+        }
+        finished(running);
+        assert!(made > times / 2, "only {made} checkpoints");
     }
 
     pub fn proxy_pid(&self) -> u32 {

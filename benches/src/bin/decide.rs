@@ -3,8 +3,9 @@
 //! usage: `decide [--most N]`
 //!
 //! Columns: accelerators, running (jobs, at the end), waiting, policy, decisions, p50_us, p99_us, max_us (wall time of the events and the
-//! decision of one step, in microseconds). The count begins when the fleet is full and a tenth as many decisions have been made. The `max` of `hierarchy` has a look at
-//! all parts for jobs to move in it, which is what it does instead of planning the whole fleet anew.
+//! decision of one step, in microseconds). The count begins when the fleet is full and a tenth as many decisions have been made.
+//! The `max` of `hierarchy` has a look at all parts for jobs to move in it, which is what it does instead of planning the whole
+//! fleet anew.
 
 use policies::{Elastic, Fleet, JobSpec, Scheduler, Span, Tiers, Time, catalog, placement};
 use sim::{Arrival, Costs, World};

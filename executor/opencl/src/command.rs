@@ -57,13 +57,29 @@ pub(crate) fn new_event(queue: &Object<Queue>, id: Id, kind: u32, complete: bool
 }
 
 /// Gives a command to its queue, under a name for its event (0: none).
-pub(crate) fn give(command: Command<'_>, body: &[u8], wait: Vec<Id>, event: Id) -> Result<()> {
+fn give(command: Command<'_>, body: &[u8], wait: Vec<Id>, event: Id) -> Result<()> {
+    let queue = command.queue;
+    let turn = queue.data.turn();
+    let sent = send(command, body, wait, event);
+    drop(turn);
+    outcome(sent?)
+}
+
+/// Sends a command, in the queue's [turn](Queue::turn): the number of its answer, if that is to be waited for.
+pub(crate) fn send(command: Command<'_>, body: &[u8], wait: Vec<Id>, event: Id) -> Result<Option<u64>> {
     let when = if command.checked == Checked::AtEnd { When::Complete } else { When::Queued };
     let request = Request::Enqueue { queue: command.queue.id, wait, event, when, op: command.op };
     match command.checked {
-        Checked::Before => link()?.post(request, body, true),
-        Checked::Now | Checked::AtEnd => link()?.call(request, body).map(drop),
+        Checked::Before => link()?.post(request, body, true).map(|()| None),
+        Checked::Now | Checked::AtEnd => link()?.begin(request, body).map(Some),
     }
+}
+
+/// Waits for the answer, after the turn.
+pub(crate) fn outcome(sent: Option<u64>) -> Result<()> {
+    let Some(number) = sent else { return Ok(()) };
+    let (code, _) = link()?.wait_for(number)?;
+    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 fn simple(queue: Handle, op: impl FnOnce() -> Result<Op>, kind: u32, checked: Checked, events: Events) -> i32 {

@@ -7,6 +7,7 @@ use crate::link::link;
 use crate::object::{Kind, Object, Ref, borrow, count, into_handle, release, retain, share};
 use crate::settle;
 use std::ffi::c_void;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use wire::{Id, Info, Request, cl};
 
 /// A command queue.
@@ -16,6 +17,7 @@ pub(crate) struct Queue {
     /// As the program gave them, with the final 0; none where it used the older call.
     properties: Option<Vec<u64>>,
     bits: u64,
+    turn: Mutex<()>,
 }
 
 impl Kind for Queue {
@@ -33,6 +35,12 @@ impl Queue {
     pub(crate) fn in_order(&self) -> bool {
         self.bits & cl::QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE == 0
     }
+
+    /// Held while a command is given, which may take several messages: no other thread's command comes between them. Nobody may
+    /// hold it and wait for what only the program can bring about.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn create(context: Handle, device: Handle, asked: Option<Vec<u64>>, shown: Option<Vec<u64>>) -> Result<Handle> {
@@ -45,7 +53,7 @@ fn create(context: Handle, device: Handle, asked: Option<Vec<u64>>, shown: Optio
     settle::queue_comes(link);
     let made = link.call(Request::Queue { id, context: context.id, device: device.id, properties: asked }, &[]);
     made.inspect_err(|_| settle::queue_goes())?;
-    Ok(into_handle(Object::new(id, Queue { context, device, properties: shown, bits })))
+    Ok(into_handle(Object::new(id, Queue { context, device, properties: shown, bits, turn: Mutex::new(()) })))
 }
 
 pub(crate) extern "C" fn clCreateCommandQueue(context: Handle, device: Handle, bits: u64, errcode: *mut i32) -> Handle {

@@ -1,7 +1,7 @@
 //! Reading and writing buffers and images.
 
 use crate::c::{Handle, Result, code, list, put, triple};
-use crate::command::{Checked, Command, Events, enqueue, give, inside, known_if, new_event, rect};
+use crate::command::{Checked, Command, Events, enqueue, inside, known_if, new_event, outcome, rect, send};
 use crate::event::waits;
 use crate::link::{Link, Target, link};
 use crate::memory::{Image, Mem};
@@ -77,7 +77,9 @@ impl Transfer<'_> {
 
     /// Gives a read of a range of a buffer. Its ticket, as above; 0: the data is there.
     pub(crate) fn read_buffer(&self, mem: Id, offset: usize, target: Target, events: Events) -> Result<u64> {
-        if self.blocking && self.checked == Checked::Before && target.row > PIECE {
+        let long = self.blocking && self.checked == Checked::Before && target.row > PIECE;
+        // Whoever reads in pieces keeps others from the queue until they are there, so nothing else may be needed for that.
+        if long && self.queue.data.in_order() && settle::ends_by_itself() {
             return read_in_pieces(self, mem, offset, target, events).map(|()| 0);
         }
         self.read(target, |stage| Op::ReadBuffer { mem, offset: offset as u64, stage }, events)
@@ -93,12 +95,13 @@ impl Transfer<'_> {
     }
 }
 
-/// Reads a long range as a row of short reads, of which a few are always on the way.
+/// Reads a long range of a queue that keeps the order as a row of short reads, of which a few are always on the way.
 fn read_in_pieces(transfer: &Transfer<'_>, mem: Id, offset: usize, target: Target, (count, list, out): Events) -> Result<()> {
     let link = link()?;
     let mut wait = waits(count, list, &transfer.queue.data.context)?;
     let event = if out.is_null() { 0 } else { link.new_id() };
     let mut ahead = std::collections::VecDeque::new();
+    let _turn = transfer.queue.data.turn();
     for start in (0..target.row).step_by(PIECE) {
         let len = PIECE.min(target.row - start);
         let last = start + len == target.row;
@@ -115,11 +118,9 @@ fn read_in_pieces(transfer: &Transfer<'_>, mem: Id, offset: usize, target: Targe
             }
         };
         let op = Op::ReadBuffer { mem, offset: (offset + start) as u64, stage };
-        // Where commands may overtake each other, every piece waits for what the whole waits for.
-        let wait = if transfer.queue.data.in_order() { std::mem::take(&mut wait) } else { wait.clone() };
-        let (queue, event) = (transfer.queue.id, if last { event } else { 0 });
-        let number = link.begin(Request::Enqueue { queue, wait, event, when: wire::When::Complete, op }, &[])?;
-        ahead.push_back((number, stage.ticket));
+        let piece = Command { queue: transfer.queue, op, kind: transfer.kind, checked: Checked::AtEnd };
+        let number = send(piece, &[], std::mem::take(&mut wait), if last { event } else { 0 })?;
+        ahead.extend(number.map(|number| (number, stage.ticket)));
     }
     while !ahead.is_empty() {
         arrive(link, &mut ahead)?;
@@ -190,7 +191,8 @@ pub(crate) fn write_buffer(transfer: &Transfer<'_>, mem: Id, offset: usize, data
     let wait = waits(count, list, &transfer.queue.data.context)?;
     let event = if out.is_null() { 0 } else { link.new_id() };
     let in_order = transfer.queue.data.in_order();
-    let mut parts: Vec<Id> = Vec::new();
+    let (mut parts, mut sent) = (Vec::new(), None);
+    let turn = transfer.queue.data.turn();
     for (i, chunk) in data.chunks(piece).enumerate() {
         let last = (i + 1) * piece >= data.len();
         // Where commands may overtake each other, every piece waits for what the whole waits for, and all of them make it up.
@@ -198,17 +200,19 @@ pub(crate) fn write_buffer(transfer: &Transfer<'_>, mem: Id, offset: usize, data
         let part = if in_order { if last { event } else { 0 } } else { link.new_id() };
         let op = Op::WriteBuffer { mem, offset: (offset + i * piece) as u64 };
         let checked = if last && in_order { transfer.checked_write() } else { Checked::Before };
-        give(Command { queue: transfer.queue, op, kind: transfer.kind, checked }, chunk, wait, part)?;
+        sent = send(Command { queue: transfer.queue, op, kind: transfer.kind, checked }, chunk, wait, part)?;
         parts.push(part);
     }
     if !in_order {
         let checked = transfer.checked_write();
         let whole = Command { queue: transfer.queue, op: Op::Marker, kind: transfer.kind, checked };
-        give(whole, &[], parts.clone(), event)?;
+        sent = send(whole, &[], parts.clone(), event)?;
         for id in parts {
             link.post(Request::Release { id }, &[], false)?;
         }
     }
+    drop(turn);
+    outcome(sent)?;
     if event != 0 {
         put(out, new_event(transfer.queue, event, transfer.kind, transfer.blocking)?);
     }

@@ -120,8 +120,8 @@ impl Drop for Spool {
     }
 }
 
-/// Writes a job to a store: a folder, or what else [`objects::open`] knows, which others may use at the same time. It stands still meanwhile; then it goes on (`keep`) or is
-/// gone without a trace.
+/// Writes a job to a store: a folder, or what else [`objects::open`] knows, which others may use at the same time. It stands
+/// still meanwhile; then it goes on (`keep`) or is gone without a trace.
 ///
 /// A checkpoint that fails leaves the store's previous one as it was, and the job running.
 ///

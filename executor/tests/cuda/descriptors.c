@@ -2,7 +2,7 @@
 // say through the proxy, whatever happens to the process in between. The libraries are found at run time, so that nothing of them
 // is needed to build this; numbers are those of their headers. It writes a line a step to a file.
 //
-//     descriptors FILE STEPS [PAUSE_US]
+//     descriptors FILE STEPS [PAUSE_US|forbidden]
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -241,6 +241,29 @@ static void graph_step(int step) {
     say(destroy(z));
 }
 
+// What cuDNN forbids, and does not check: descriptors are used when they, or what they are made from, are gone.
+static void forbidden(void) {
+    Object pieces[3], other = NULL;
+    int mode = 100, type = 0;
+    create(0, &pieces[0]);
+    set(pieces[0], 0, 14, 1, &mode);
+    set(pieces[0], 1, 1, 1, &type);
+    finalize(pieces[0]);
+    for (int i = 1; i < 3; i++) pieces[i] = new_tensor(i, 4);
+    create(13, &other);
+    set(other, 750, 15, 1, &pieces[0]);
+    set(other, 751, 15, 1, &pieces[1]);
+    set(other, 753, 15, 1, &pieces[2]);
+    for (int i = 0; i < 3; i++) destroy(pieces[i]);
+    say(finalize(other));
+    destroy(other);
+    // Something else takes its memory.
+    for (int i = 0; i < 64; i++) new_tensor(i, 5);
+    say(set(other, 753, 15, 1, &pieces[2]));
+    say(finalize(other));
+    fprintf(out, "\n");
+}
+
 int main(int argc, char **argv) {
     out = fopen(argv[1], "w");
     int steps = atoi(argv[2]), pause = argc > 3 ? atoi(argv[3]) : 0;
@@ -253,6 +276,7 @@ int main(int argc, char **argv) {
     fprintf(out, "%zu %zu ", ((size_t(*)(void))find(lt, "cublasLtGetVersion"))(), ((size_t(*)(void))find(dnn, "cudnnGetVersion"))());
     fprintf(out, "%s; ", ((const char *(*)(int))find(lt, "cublasLtGetStatusString"))(15));
     fprintf(out, "%s\n", ((const char *(*)(int))find(dnn, "cudnnGetErrorString"))(3000));
+    if (argc > 3 && !strcmp(argv[3], "forbidden")) forbidden();
     lt_begin();
     dnn_begin();
     graph_begin(4);

@@ -90,7 +90,7 @@ fn carry_out(library: Library, function: &'static Function, number: u16, words: 
     // What comes back in memory of the program's, and what may fail for reasons that are in no number, is waited for.
     let waits = function.returns != Return::Status
         || packed.has_results()
-        || function.name == "cudnnBackendFinalize"
+        || (function.name == "cudnnBackendFinalize" && !pack::is_variant_pack(words[0]))
         || matches!(function.params, [.., Kind::Found] | [Kind::Created(Type::Blas | Type::Lt | Type::Dnn)]);
     if !waits && lock(&KNOWN).get_or_insert_default().contains(&key) {
         state.post(Call::Library { function: number, values: packed.values.clone() }, &[])?;

@@ -2,10 +2,11 @@
 
 use super::handle;
 use crate::c::{Handle, Result, bytes, get};
-use crate::state::State;
+use crate::state::{State, lock};
 use crate::stream::stream;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
+use std::sync::Mutex;
 use wire::Id;
 use wire::cuda::{self, Call};
 use wire::libraries::{
@@ -19,6 +20,15 @@ const PAGE: usize = 4096;
 
 /// A descriptor in memory: [`MARK`], and its name.
 type Named = [u64; 2];
+
+/// cuDNN's variant packs: there is one for every execution of a graph, and to finalize it only checks that all of it was set.
+static PACKS: Mutex<Option<FxHashSet<Id>>> = Mutex::new(None);
+/// `CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR`
+const VARIANT_PACK: u64 = 16;
+
+pub(super) fn is_variant_pack(word: u64) -> bool {
+    lock(&PACKS).get_or_insert_default().contains(&word)
+}
 
 /// A call's arguments, and where its results go.
 pub(super) struct Packed {
@@ -55,6 +65,9 @@ fn scalar(start: u64) -> Vec<u8> {
 /// Lets go of an object.
 pub(super) fn destroy(state: &State, of: Type, word: u64) -> Result<()> {
     let id = name(of, word)?.ok_or(cuda::INVALID_VALUE)?;
+    if of == Type::Backend {
+        lock(&PACKS).get_or_insert_default().remove(&id);
+    }
     if of.lies_in_memory() {
         let start = pointer::<Named>(word);
         // SAFETY: the mark says that it was made by `made`, of this type; the program promises not to use it any more.
@@ -191,7 +204,10 @@ impl Packed {
                 // SAFETY: the program promises that the pointer is to a place for a handle.
                 unsafe { pointer::<*mut Named>(word).write_unaligned(named) };
             }
-            Kind::Created(_) => {
+            Kind::Created(of) => {
+                if of == Type::Backend && self.values.first() == Some(&Value::Word(VARIANT_PACK)) {
+                    lock(&PACKS).get_or_insert_default().insert(id);
+                }
                 // SAFETY: as above.
                 unsafe { pointer::<Handle>(word).write_unaligned(handle(id)) };
             }

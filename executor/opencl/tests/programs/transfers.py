@@ -1,12 +1,15 @@
 """Transfers, and what programs take for granted of them: an ordinary program that knows of no proxy.
 
-Usage: transfers.py speed [MIB] | order [ROUNDS]
+Usage: transfers.py speed [MIB] | order [ROUNDS] | shared [ROUNDS]
 
 speed: GB/s of reads and maps of MIB (100) with contents checked, medians of ten, after one that is not counted.
 order: a blocking write on one queue is done when it returns: a kernel on another that waits for nothing reads what was written.
+shared: a long read or write is one command, also where several threads share a queue: a buffer that is always written as a whole is
+always read as one.
 """
 
 import sys
+import threading
 import time
 
 import numpy as np
@@ -90,6 +93,33 @@ def order(context, rounds):
     print("in order")
 
 
+def shared(context, rounds):
+    queue, count = cl.CommandQueue(context), 8 << 20
+    buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, 4 * count)
+    got, over, torn = np.zeros(count, np.uint32), threading.Event(), []
+    arrays = [np.full(count, 1000 + i, np.uint32) for i in range(2)]
+    fill = lambda i: cl.enqueue_fill_buffer(queue, buffer, np.uint32(i), 0, 4 * count)
+    write = lambda i: cl.enqueue_copy(queue, buffer, arrays[i % 2], is_blocking=True)
+
+    def again(way):
+        i = 0
+        while not over.is_set():
+            way(i).wait()
+            i += 1
+
+    fill(0)
+    threads = [threading.Thread(target=again, args=(way,)) for way in (fill, write)]
+    [thread.start() for thread in threads]
+    for _ in range(rounds):
+        cl.enqueue_copy(queue, got, buffer, is_blocking=True)
+        torn += [(got.min(), got.max())] if got.min() != got.max() else []
+    over.set()
+    [thread.join() for thread in threads]
+    assert not torn, f"{len(torn)} of {rounds} reads mix two contents: {torn[0]}"
+    print("whole")
+
+
 device = cl.get_platforms()[0].get_devices()[0]
 what, number = sys.argv[1], [int(argument) for argument in sys.argv[2:]]
-{"speed": speed, "order": order}[what](cl.Context([device]), *(number or [{"speed": 100, "order": 5}[what]]))
+way, usual = {"speed": (speed, 100), "order": (order, 5), "shared": (shared, 40)}[what]
+way(cl.Context([device]), *(number or [usual]))

@@ -167,7 +167,7 @@ impl Simulated {
                 }
             }
             Some(_) => {}
-            None if self.libraries.objects.contains_key(&id) => drop(self.libraries.release(id)),
+            None if self.libraries.get(id).is_some() => self.libraries.release(id),
             None => return Err(cuda::INVALID_HANDLE.into()),
         }
         Ok(())

@@ -29,8 +29,8 @@ impl Back {
             }
             Back::Stream(buffer) => site.stream_name(pointer(*buffer)),
             Back::Name(buffer) => {
-                let own = |pointer: u64| libraries.objects.iter().find(|(_, object)| object.pointer == pointer && pointer != 0);
-                own(pointer(*buffer)).map_or(0, |(id, _)| *id)
+                let own = pointer(*buffer);
+                libraries.objects.iter().find(|(_, object)| own != 0 && object.pointer == own).map_or(0, |(id, _)| *id)
             }
         };
         to.extend(name.to_ne_bytes());
@@ -93,7 +93,7 @@ impl<'a> Marshal<'a> {
     }
 
     fn handle(&self, id: Id, of: Type) -> Result<u64> {
-        let object = self.libraries.objects.get(&id).filter(|object| object.of.does_for(of)).ok_or_else(|| self.wrong())?;
+        let object = self.libraries.get(id).filter(|object| object.of.does_for(of)).ok_or_else(|| self.wrong())?;
         if object.pointer == 0 {
             let said = format!("the simulated device has no {}", self.function.name);
             return Err(Failure { code: cuda::NOT_SUPPORTED, said });
@@ -232,7 +232,7 @@ impl<'a> Marshal<'a> {
             (_, Value::Null) if count == 0 => Ok(0),
             (attribute::DESCRIPTOR, Value::Objects(ids)) if ids.len() as u64 == count => {
                 let mut scratch = scratch.iter();
-                let one = |id: &Id| match self.libraries.objects.contains_key(id) {
+                let one = |id: &Id| match self.libraries.get(*id).is_some() {
                     true => self.handle(*id, Type::Backend),
                     false => scratch.next().copied().ok_or_else(|| self.wrong()),
                 };

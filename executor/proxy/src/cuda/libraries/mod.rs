@@ -16,9 +16,9 @@ use super::Failure;
 use loaded::Loaded;
 use marshal::Marshal;
 use std::collections::BTreeMap;
-use wire::Id;
 use wire::cuda;
 use wire::libraries::{self, Function, Kind, Library, Pointer, Return, Type, Value};
+use wire::{Effect, Id};
 
 /// What a device has that calls refer to.
 pub(crate) trait Site {
@@ -42,19 +42,25 @@ pub(crate) struct Object {
     /// The library's; 0: the simulated device's own.
     pub(crate) pointer: u64,
     /// Memory under one that the program has in memory of its own.
-    _memory: Vec<u128>,
+    memory: Vec<u128>,
     /// Scalars of the host's that the library knows by address, by what they were set for.
     kept: BTreeMap<u64, Vec<Vec<u128>>>,
     /// Numbers that it was made with.
     pub(crate) words: Vec<u64>,
     /// What its parts were last set to.
     pub(crate) attributes: BTreeMap<u32, Vec<u8>>,
+    /// Objects that the library may reach through it, by what they were set for.
+    uses: BTreeMap<u64, Vec<Id>>,
+    /// How many others that is true of for this one.
+    users: usize,
+    /// The worker has not let go of it.
+    held: bool,
 }
 
 impl Object {
     pub(crate) fn new(of: Type, pointer: u64, words: Vec<u64>) -> Object {
-        let (kept, attributes) = (BTreeMap::new(), BTreeMap::new());
-        Object { of, pointer, _memory: Vec::new(), kept, words, attributes }
+        let (kept, attributes, uses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Object { of, pointer, memory: Vec::new(), kept, words, attributes, uses, users: 0, held: true }
     }
 
     /// An attribute of 32 bits.
@@ -78,7 +84,7 @@ const EMULATION_DESCRIPTOR: u64 = 38;
 /// One worker's handles and descriptors.
 #[derive(Default)]
 pub(crate) struct Libraries {
-    pub(crate) objects: BTreeMap<Id, Object>,
+    objects: BTreeMap<Id, Object>,
 }
 
 /// What the arguments are not.
@@ -97,12 +103,10 @@ impl Libraries {
         if function.params.len() != values.len() {
             return Err(wrong(function));
         }
-        if let [Kind::Destroyed(of)] = function.params {
-            let Value::Object(id) = values[0] else { return Err(wrong(function)) };
-            if self.objects.get(&id).is_none_or(|object| object.of != *of) {
-                return Err(wrong(function));
-            }
-            return Ok(Called { status: self.release(id), ..Called::default() });
+        // Objects end by their release, and a name that is in use, if only by the library, is none for a new one.
+        let taken = |value: &Value| matches!(value, Value::New(id) if self.objects.contains_key(id));
+        if matches!(function.params, [Kind::Destroyed(_)]) || values.iter().any(taken) {
+            return Err(wrong(function));
         }
         let loaded = Loaded::get(library)
             .map_err(|sentence| Failure { code: cuda::NOT_SUPPORTED, said: format!("{}: {sentence}", function.name) })?;
@@ -137,13 +141,71 @@ impl Libraries {
         Ok(Called { status, data })
     }
 
-    /// Ends an object. The library's status.
-    pub(crate) fn release(&mut self, id: Id) -> i32 {
-        let Some(Object { of, pointer, _memory: memory, .. }) = self.objects.remove(&id) else { return 0 };
-        let Some((library, function)) = libraries::destructor(of).filter(|_| pointer != 0 && memory.is_empty()) else {
-            return 0;
-        };
-        self.plain(library, function.name, &[pointer])
+    /// An object that the worker holds.
+    pub(crate) fn get(&self, id: Id) -> Option<&Object> {
+        self.objects.get(&id).filter(|object| object.held)
+    }
+
+    /// Adds an object of the simulated device's own.
+    pub(crate) fn add(&mut self, id: Id, object: Object) {
+        self.objects.entry(id).or_insert(object);
+    }
+
+    /// The worker lets go of an object. It ends when the library can reach it through no other one: a program that has the order
+    /// wrong, or means harm, must not have the library look at what is gone.
+    pub(crate) fn release(&mut self, id: Id) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            object.held = false;
+            self.collect(vec![id]);
+        }
+    }
+
+    fn collect(&mut self, mut ids: Vec<Id>) {
+        while let Some(id) = ids.pop() {
+            if self.objects.get(&id).is_none_or(|object| object.held || object.users > 0) {
+                continue;
+            }
+            if let Some(object) = self.objects.remove(&id) {
+                self.end(&object);
+                ids.extend(self.use_no_more(object.uses.into_values().flatten()));
+            }
+        }
+    }
+
+    fn use_no_more(&mut self, ids: impl IntoIterator<Item = Id>) -> Vec<Id> {
+        let ids: Vec<Id> = ids.into_iter().collect();
+        for id in &ids {
+            if let Some(object) = self.objects.get_mut(id) {
+                object.users = object.users.saturating_sub(1);
+            }
+        }
+        ids
+    }
+
+    /// Notes which objects a call has given to others.
+    fn note_uses(&mut self, number: u16, values: &[Value]) {
+        let Effect::Change { ids, aspect, mut needs } = libraries::effect(number, values) else { return };
+        needs.retain(|id| self.objects.contains_key(id));
+        for id in ids {
+            let Some(object) = self.objects.get_mut(&id) else { continue };
+            let before = object.uses.insert(aspect, needs.clone()).unwrap_or_default();
+            for used in &needs {
+                if let Some(object) = self.objects.get_mut(used) {
+                    object.users += 1;
+                }
+            }
+            let before = self.use_no_more(before);
+            self.collect(before);
+        }
+    }
+
+    fn end(&self, object: &Object) {
+        if let Some((library, function)) = libraries::destructor(object.of)
+            && object.pointer != 0
+            && object.memory.is_empty()
+        {
+            self.plain(library, function.name, &[object.pointer]);
+        }
     }
 
     /// Calls a function with words. Its status; 0 where there is none.
@@ -193,7 +255,7 @@ impl Libraries {
     }
 
     pub(crate) fn object(&self, value: Option<&Value>) -> Option<&Object> {
-        if let Some(Value::Object(id)) = value { self.objects.get(id) } else { None }
+        if let Some(Value::Object(id)) = value { self.get(*id) } else { None }
     }
 
     /// Backend descriptors in the place of those that the worker has let go of: what is found for several is found for the others,
@@ -202,9 +264,9 @@ impl Libraries {
         let Some((Kind::Found, Value::Objects(ids))) = function.params.last().copied().zip(values.last()) else {
             return Ok(Vec::new());
         };
-        let of = ids.iter().find_map(|id| self.objects.get(id)).filter(|object| object.of == Type::Backend);
+        let of = ids.iter().find_map(|id| self.get(*id)).filter(|object| object.of == Type::Backend);
         let of = of.and_then(|object| object.words.first().copied()).ok_or_else(|| wrong(function))?;
-        let missing = ids.iter().filter(|id| !self.objects.contains_key(id)).count();
+        let missing = ids.iter().filter(|id| self.get(**id).is_none()).count();
         let mut made = Vec::new();
         for _ in 0..missing {
             let mut slot = 0u64;
@@ -235,12 +297,13 @@ impl Libraries {
                 (Kind::Place(of), Value::New(id)) => {
                     let memory = buffers[at].clone();
                     let mut object = Object::new(*of, memory.as_ptr() as u64, words().skip(1).collect());
-                    object._memory = memory;
+                    object.memory = memory;
                     self.objects.insert(*id, object);
                 }
                 _ => {}
             }
         }
+        self.note_uses(number, values);
         self.note_attributes(function, values);
         if let (Some(Kind::Elements), Some(Value::Object(id)), Some(Value::Word(attribute))) =
             (function.params.last(), values.first(), values.get(1))
@@ -269,8 +332,8 @@ impl Libraries {
 impl Drop for Libraries {
     fn drop(&mut self) {
         // What was made last goes first: descriptors before the handles that they were made with.
-        while let Some(id) = self.objects.keys().next_back().copied() {
-            self.release(id);
+        for object in std::mem::take(&mut self.objects).values().rev() {
+            self.end(object);
         }
     }
 }

@@ -86,7 +86,7 @@ impl Libraries {
         }
         match (function.params, values) {
             ([Kind::Created(of @ (Type::Blas | Type::Lt))], [Value::New(id)]) => {
-                self.objects.insert(*id, Object::new(*of, 0, Vec::new()));
+                self.add(*id, Object::new(*of, 0, Vec::new()));
                 return Some(Ok(Called::default()));
             }
             ([], []) if function.name.ends_with("Version") && Loaded::get(library).is_err() => {
@@ -138,19 +138,19 @@ impl Libraries {
         let words = || values.iter().filter_map(|value| if let Value::Word(word) = value { Some(*word) } else { None });
         match (function.params, values) {
             ([Kind::Created(of), ..], [Value::New(id), ..]) => {
-                self.objects.insert(*id, Object::new(*of, 0, words().collect()));
+                self.add(*id, Object::new(*of, 0, words().collect()));
             }
             ([Kind::Place(of), ..], [Value::New(id), ..]) => {
-                self.objects.insert(*id, Object::new(*of, 0, words().skip(1).collect()));
+                self.add(*id, Object::new(*of, 0, words().skip(1).collect()));
             }
-            ([Kind::Changed(_), Kind::Attribute, ..], [Value::Object(id), ..]) if self.objects.contains_key(id) => {
+            ([Kind::Changed(_), Kind::Attribute, ..], [Value::Object(id), ..]) if self.get(*id).is_some() => {
                 self.note_attributes(function, values);
             }
             (
                 [Kind::Handle(_), Kind::Attribute, Kind::Outputs(..), ..],
                 [Value::Object(id), Value::Word(number), out, _, written],
             ) => {
-                let bytes = self.objects.get(id)?.attributes.get(&(*number as u32))?;
+                let bytes = self.get(*id)?.attributes.get(&(*number as u32))?;
                 let mut data = Vec::new();
                 if let Value::Room(room) = out {
                     data.extend(bytes.iter().copied().chain(std::iter::repeat(0)).take(*room as usize));

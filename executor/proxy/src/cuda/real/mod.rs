@@ -286,7 +286,7 @@ impl Real {
     }
 
     fn release(&mut self, id: Id) -> Result<()> {
-        if self.libraries.objects.contains_key(&id) {
+        if self.libraries.get(id).is_some() {
             self.libraries.release(id);
             return Ok(());
         }
