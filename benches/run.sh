@@ -25,8 +25,9 @@ trap 'rm -f "$jobs"' EXIT
     turn=$((turn + 1))
   done
 } | tee "$out/fifo-pool-itp.csv"
-# Not here: las-philly and srtf-best-fit-philly, which take minutes.
-for case in fifo-pool-itp fifo-best-fit-itp fifo-skip-philly sjf-philly sjf-best-fit-philly srtf-philly srsf-philly tiresias-philly; do
+# Not here: las-philly, which takes minutes.
+for case in fifo-pool-itp fifo-best-fit-itp fifo-skip-philly sjf-philly sjf-best-fit-philly srtf-philly srsf-philly tiresias-philly \
+    srtf-best-fit-philly; do
   "$bin/speed" --repeats "$turns" "$case"
 done | awk 'NR == 1 || !/^case,/' | tee "$out/speed.csv"
 "$bin/planet" | tee "$out/planet.json"

@@ -7,6 +7,7 @@ use crate::state::State;
 use crate::stream::{calls, stream};
 use link::Target;
 use std::ffi::c_void;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use wire::cuda::{self, Call, Span, Work};
 use wire::{Id, Request};
@@ -120,11 +121,11 @@ fn write(state: &State, to: Span, from: Rows, sizes: Sizes, on: Id) -> Result<()
     }
     if sizes.height == 1 {
         let data = bytes(from.start, sizes.width);
-        let mut address = to.address;
+        let (mut address, turn) = (to.address, state.turn());
         return data.chunks(state.link().body_max()).try_for_each(|piece| {
-            let to = Span::flat(address, piece.len() as u64);
+            let work = Work::Write { to: Span::flat(address, piece.len() as u64) };
             address += piece.len() as u64;
-            state.command(on, Work::Write { to }, piece)
+            state.post_in_turn(&turn, Call::Command { stream: on, work }, piece)
         });
     }
     let mut packed = Vec::with_capacity(sizes.width * sizes.height);
@@ -141,15 +142,19 @@ fn read(state: &State, to: Target, from: Span, on: Id, wait: Wait) -> Result<()>
         state.reads_on_the_way.store(true, Ordering::SeqCst);
         return state.command(on, Work::Read { from, stage }, &[]);
     }
-    if to.rows > 1 {
-        return finish(state, begin(state, to, from, on)?);
+    if to.rows > 1 || from.row <= PIECE {
+        let reading = begin(state, &state.turn(), to, from, on)?;
+        return finish(state, reading);
     }
+    // Others wait while the pieces come, so not also for what the stream has to do before.
+    state.synchronize(on)?;
+    let turn = state.turn();
     // The next piece is read while this one is copied out.
     let mut before = None;
     for offset in (0..from.row).step_by(PIECE as usize) {
         let len = PIECE.min(from.row - offset);
         let target = Target::flat(to.start.wrapping_add(offset as usize), len as usize);
-        let next = begin(state, target, Span::flat(from.address + offset, len), on)?;
+        let next = begin(state, &turn, target, Span::flat(from.address + offset, len), on)?;
         if let Some(reading) = before.replace(next) {
             finish(state, reading)?;
         }
@@ -160,7 +165,7 @@ fn read(state: &State, to: Target, from: Span, on: Id, wait: Wait) -> Result<()>
 /// A read whose answer is to come: its number, and the read's name.
 type Reading = (u64, u64);
 
-fn begin(state: &State, to: Target, from: Span, on: Id) -> Result<Reading> {
+fn begin(state: &State, _turn: &MutexGuard<'_, ()>, to: Target, from: Span, on: Id) -> Result<Reading> {
     let stage = state.link().expect_read(to).map_err(|code| state.code(code))?;
     let request = Request::Cuda(Call::Command { stream: on, work: Work::Read { from, stage } });
     let number = state.link().begin(request, &[]).map_err(|code| state.code(code))?;

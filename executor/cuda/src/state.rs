@@ -25,6 +25,9 @@ pub(crate) struct State {
     pub(crate) pinned: Mutex<BTreeMap<usize, usize>>,
     /// Reads into pinned memory were sent and nobody has waited since.
     pub(crate) reads_on_the_way: AtomicBool,
+    /// Held while a command is given, which may take several messages: no other thread's command comes between them, on any stream,
+    /// as streams wait for the default one and it for them.
+    turn: Mutex<()>,
     /// The error that stays.
     sticky: AtomicI32,
 }
@@ -101,6 +104,7 @@ impl State {
             events: Mutex::default(),
             pinned: Mutex::default(),
             reads_on_the_way: AtomicBool::new(false),
+            turn: Mutex::default(),
             sticky: AtomicI32::new(0),
         })
     }
@@ -130,8 +134,18 @@ impl State {
         (self.properties.base..self.properties.base + self.properties.size).contains(&address)
     }
 
+    /// Whoever has it gives a command of several messages.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
+    }
+
     /// Sends what needs no answer.
     pub(crate) fn post(&self, call: Call, body: &[u8]) -> Result<()> {
+        self.post_in_turn(&self.turn(), call, body)
+    }
+
+    /// The same, as a part of something.
+    pub(crate) fn post_in_turn(&self, _turn: &MutexGuard<'_, ()>, call: Call, body: &[u8]) -> Result<()> {
         self.link.post(Request::Cuda(call), body, true).map_err(|code| self.code(code))
     }
 

@@ -1,8 +1,10 @@
-// Copies of all kinds, fills, streams, events, variables; every result against one computed here.
+// Copies of all kinds, fills, streams, events, variables, threads; every result against one computed here.
 #include "check.h"
 #include "kernels.cuh"
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 __constant__ float factor = 1.5f;
@@ -139,8 +141,39 @@ static void queries() {
     EXPECT(function.maxThreadsPerBlock > 0);
 }
 
+// A long copy is one command, also where several threads share a stream: what is always written as a whole is always read as one.
+static void threads() {
+    const size_t size = 32 << 20;
+    unsigned char *device, *here, *there;
+    CHECK(cudaMalloc(&device, size));
+    CHECK(cudaMallocHost(&here, size));
+    CHECK(cudaMallocHost(&there, size));
+    memset(there, 255, size);
+    CHECK(cudaMemset(device, 0, size));
+    std::atomic<bool> over{false};
+    auto again = [&](auto give) {
+        for (int i = 0; !over; i = (i + 1) % 100) {
+            CHECK(give(i));
+            CHECK(cudaStreamSynchronize(0));
+        }
+    };
+    std::thread set([&] { again([&](int i) { return cudaMemsetAsync(device, i, size, 0); }); });
+    std::thread write([&] { again([&](int) { return cudaMemcpyAsync(device, there, size, cudaMemcpyHostToDevice, 0); }); });
+    for (int round = 0; round < 20; round++) {
+        CHECK(cudaMemcpy(here, device, size, cudaMemcpyDeviceToHost));
+        EXPECT(memcmp(here, here + 1, size - 1) == 0);
+    }
+    over = true;
+    set.join();
+    write.join();
+    CHECK(cudaFree(device));
+    CHECK(cudaFreeHost(here));
+    CHECK(cudaFreeHost(there));
+}
+
 int main() {
     elementwise();
+    threads();
     asynchronous();
     rows();
     queries();
