@@ -86,7 +86,7 @@ static void lt_step(int step) {
 }
 
 // cuDNN's descriptors.
-static Object tensor, filter, convolution, pooling, activation, lrn;
+static Object tensor, filter, convolution, pooling, activation, lrn, attention, dropout;
 
 static void dnn_begin(void) {
     fprintf(out, "%d", DNN(CreateTensorDescriptor, (Object *))(&tensor));
@@ -94,6 +94,8 @@ static void dnn_begin(void) {
     fprintf(out, "%d", DNN(CreateConvolutionDescriptor, (Object *))(&convolution));
     fprintf(out, "%d", DNN(CreatePoolingDescriptor, (Object *))(&pooling));
     fprintf(out, "%d", DNN(CreateActivationDescriptor, (Object *))(&activation));
+    fprintf(out, "%d", DNN(CreateAttnDescriptor, (Object *))(&attention));
+    fprintf(out, "%d", DNN(CreateDropoutDescriptor, (Object *))(&dropout));
     fprintf(out, "%d\n", DNN(CreateLRNDescriptor, (Object *))(&lrn));
 }
 
@@ -114,6 +116,22 @@ static void dnn_step(int step) {
         fprintf(out, " %d", DNN(SetActivationDescriptor, (Object, int, int, double))(activation, 4, 1, 1.5 + step));
         fprintf(out, " %d", DNN(SetLRNDescriptor, (Object, unsigned, double, double, double))(lrn, 5, 1e-4, 0.75 + step, 2.0));
     }
+    // Many arguments, a double among them, and other descriptors' handles in and out.
+    typedef int (*SetAttention)(Object, unsigned, int, double, int, int, int, Object, Object, int, int, int, int, int, int, int, int, int, int, int);
+    typedef int (*GetAttention)(Object, unsigned *, int *, double *, int *, int *, int *, Object *, Object *, int *, int *, int *, int *,
+                                int *, int *, int *, int *, int *, int *, int *);
+    if (step % 4 == 1)
+        fprintf(out, " %d", ((SetAttention)DNN(SetAttnDescriptor, ()))(attention, 0, 2, 0.5 + step, 0, 0, 0, dropout, dropout, 8, 8, 8, 4, 4,
+                                                                       4, 8, 16, 17 + step, 3, 1));
+    unsigned flags = 0;
+    int part[14] = {0};
+    Object drops[2] = {NULL, NULL};
+    double scaler = 0;
+    int was = ((GetAttention)DNN(GetAttnDescriptor, ()))(attention, &flags, &part[0], &scaler, &part[1], &part[2], &part[3], &drops[0],
+                                                         &drops[1], &part[4], &part[5], &part[6], &part[7], &part[8], &part[9],
+                                                         &part[10], &part[11], &part[12], &part[13], &type);
+    bytes("attention", was, part, sizeof part);
+    fprintf(out, " %.17g %d", scaler, (drops[0] == dropout) + (drops[1] == dropout));
     fprintf(out, " %d", DNN(SetConvolutionGroupCount, (Object, int))(convolution, 1));
     fprintf(out, " %d", DNN(SetTensorNdDescriptor, (Object, int, int, int *, int *))(tensor, 0, 99, dims, strides));
     int status = DNN(GetTensorNdDescriptor, (Object, int, int *, int *, int *, int *))(tensor, 4, &type, &count, got, got + 4);

@@ -85,7 +85,7 @@ fn carry_out(library: Library, function: &'static Function, number: u16, words: 
     if let [Kind::Destroyed(of)] = function.params {
         return pack::destroy(state, *of, words[0]).map(|()| Outcome { status: 0, data: Vec::new() });
     }
-    let packed = pack::pack(state, function, words)?;
+    let mut packed = pack::pack(state, function, words)?;
     let key = packed.key(number);
     // What comes back in memory of the program's, and what may fail for reasons that are in no number, is waited for.
     let waits = function.returns != Return::Status
@@ -93,7 +93,8 @@ fn carry_out(library: Library, function: &'static Function, number: u16, words: 
         || (function.name == "cudnnBackendFinalize" && !pack::is_variant_pack(words[0]))
         || matches!(function.params, [.., Kind::Found] | [Kind::Created(Type::Blas | Type::Lt | Type::Dnn)]);
     if !waits && lock(&KNOWN).get_or_insert_default().contains(&key) {
-        state.post(Call::Library { function: number, values: packed.values.clone() }, &[])?;
+        let values = std::mem::take(&mut packed.values);
+        state.post(Call::Library { function: number, values }, &[])?;
         packed.made(state);
         return Ok(Outcome { status: 0, data: Vec::new() });
     }

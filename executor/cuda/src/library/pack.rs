@@ -37,6 +37,8 @@ pub(super) struct Packed {
     places: Vec<(*mut u8, usize)>,
     /// Where a new object's handle goes, and its name.
     new: Option<(u64, Kind, Id)>,
+    /// The new object is a variant pack.
+    packs: bool,
     hash: FxHasher,
 }
 
@@ -80,8 +82,13 @@ pub(super) fn destroy(state: &State, of: Type, word: u64) -> Result<()> {
 }
 
 pub(super) fn pack(state: &State, function: &Function, words: &[u64]) -> Result<Packed> {
-    let mut packed =
-        Packed { values: Vec::with_capacity(words.len()), places: Vec::new(), new: None, hash: FxHasher::default() };
+    let mut packed = Packed {
+        values: Vec::with_capacity(words.len()),
+        places: Vec::new(),
+        new: None,
+        packs: false,
+        hash: FxHasher::default(),
+    };
     for (at, kind) in function.params.iter().enumerate() {
         let value = packed.value(state, *kind, at, words)?;
         packed.values.push(value);
@@ -138,6 +145,7 @@ impl Packed {
                 }
                 let id = state.new_id();
                 self.new = Some((word, kind, id));
+                self.packs = kind == Kind::Created(Type::Backend) && words[0] as u32 as u64 == VARIANT_PACK;
                 Value::New(id)
             }
             Kind::Stream => Value::Stream(stream(state, pointer(word))?),
@@ -204,8 +212,8 @@ impl Packed {
                 // SAFETY: the program promises that the pointer is to a place for a handle.
                 unsafe { pointer::<*mut Named>(word).write_unaligned(named) };
             }
-            Kind::Created(of) => {
-                if of == Type::Backend && self.values.first() == Some(&Value::Word(VARIANT_PACK)) {
+            Kind::Created(_) => {
+                if self.packs {
                     lock(&PACKS).get_or_insert_default().insert(id);
                 }
                 // SAFETY: as above.

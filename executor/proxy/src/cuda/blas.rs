@@ -67,6 +67,9 @@ pub(crate) fn multiply(memory: &mut Memory, product: &Product) -> Result<(), i32
     let (of_a, of_b) = (sized(*m, *k, transposed[0]), sized(*k, *n, transposed[1]));
     let total = [*m, *n, *k, *batch].iter().try_fold(1u64, |product, size| product.checked_mul(u64::from(*size)));
     total.filter(|total| *total <= WORK_MAX).ok_or(cuda::INVALID_VALUE)?;
+    if [*m, *n, *batch].contains(&0) {
+        return Ok(());
+    }
     let (a_values, b_values) = (floats(memory, a, of_a, *batch)?, floats(memory, b, of_b, *batch)?);
     let c_values = if *beta == 0.0 { Vec::new() } else { floats(memory, c, (*m, *n), *batch)? };
     let mut d_values = floats(memory, d, (*m, *n), *batch)?;
@@ -186,6 +189,8 @@ mod tests {
         }
         assert!(multiply(&mut memory, &work(matrix(4096, 2, u64::MAX), [2, 2, 2], 2)).is_err());
         assert!(multiply(&mut memory, &work(good, [u32::MAX; 3], u32::MAX)).is_err());
-        assert_eq!(multiply(&mut memory, &work(good, [0, 2, 2], 3)), Ok(()));
+        for nothing in [good, matrix(0, 1, 0)] {
+            assert_eq!(multiply(&mut memory, &work(nothing, [0, 2, 2], 3)), Ok(()));
+        }
     }
 }

@@ -7,7 +7,7 @@ use wire::libraries::{ARRAY_MAX, Function, Kind, SCALAR_MAX, Type, Value, attrib
 use wire::{Id, cuda};
 
 /// The most memory that a program's own descriptor takes, in bytes.
-const PLACE_MAX: u64 = 4096;
+pub(crate) const PLACE_MAX: u64 = 4096;
 
 /// A buffer that the answer takes bytes from.
 pub(crate) enum Back {

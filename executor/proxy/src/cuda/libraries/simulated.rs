@@ -2,6 +2,7 @@
 //! libraries' where those are found, and notes of what was set where they are not.
 
 use super::loaded::Loaded;
+use super::marshal::PLACE_MAX;
 use super::{Called, Libraries, Object};
 use crate::cuda::Failure;
 use crate::cuda::blas::{Activation, Matrix, Product, multiply};
@@ -13,6 +14,8 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// What cuBLAS and cuBLASLt say that their version is, where they are not found.
 const VERSION: u32 = 130_000;
+/// The most bytes of an answer: hundreds of algorithms.
+const ROOM_MAX: u32 = 1 << 16;
 /// `CUDA_R_32F`
 const FLOAT: u64 = 0;
 const COLUMNS_FIRST: u32 = 0;
@@ -104,7 +107,9 @@ impl Libraries {
         match function.name {
             "cublasLtMatmul" => Some(Ok(settled(library, self.matmul(values, memory)))),
             "cublasLtMatmulAlgoGetHeuristic" => {
-                let Some(Value::Room(room @ 96..)) = values.get(8) else { return Some(Err(cuda::INVALID_VALUE.into())) };
+                let Some(Value::Room(room @ 96..=ROOM_MAX)) = values.get(8) else {
+                    return Some(Err(cuda::INVALID_VALUE.into()));
+                };
                 // One, which is none in particular: 64 bytes of it, no workspace, success, one wave.
                 let mut data = vec![0; *room as usize];
                 data[76..80].copy_from_slice(&1f32.to_ne_bytes());
@@ -140,19 +145,21 @@ impl Libraries {
             ([Kind::Created(of), ..], [Value::New(id), ..]) => {
                 self.add(*id, Object::new(*of, 0, words().collect()));
             }
-            ([Kind::Place(of), ..], [Value::New(id), ..]) => {
+            ([Kind::Place(of), ..], [Value::New(id), Value::Word(16..=PLACE_MAX), ..]) => {
                 self.add(*id, Object::new(*of, 0, words().skip(1).collect()));
             }
-            ([Kind::Changed(_), Kind::Attribute, ..], [Value::Object(id), ..]) if self.get(*id).is_some() => {
+            ([Kind::Changed(_), Kind::Attribute, ..], [Value::Object(id), _, Value::Bytes(bytes), Value::Word(len)])
+                if self.get(*id).is_some() && bytes.len() as u64 == *len =>
+            {
                 self.note_attributes(function, values);
             }
             (
                 [Kind::Handle(_), Kind::Attribute, Kind::Outputs(..), ..],
-                [Value::Object(id), Value::Word(number), out, _, written],
+                [Value::Object(id), Value::Word(number), out, Value::Word(0..=PLACE_MAX), written],
             ) => {
                 let bytes = self.get(*id)?.attributes.get(&(*number as u32))?;
                 let mut data = Vec::new();
-                if let Value::Room(room) = out {
+                if let Value::Room(room @ 0..=ROOM_MAX) = out {
                     data.extend(bytes.iter().copied().chain(std::iter::repeat(0)).take(*room as usize));
                 }
                 if *written != Value::Null {
