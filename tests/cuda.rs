@@ -57,12 +57,13 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn programs_compute_what_the_host_does() {
-    let Some(site) = simulated(&["vectors", "errors", "driver", "products", "train"]) else { return };
+    let Some(site) = simulated(&["vectors", "errors", "driver", "products", "layers", "train"]) else { return };
     let lines_of = [
         ("vectors", "all as computed here"),
         ("errors", "errors as documented"),
         ("driver", "the driver's calls as documented"),
         ("products", "products as computed here"),
+        ("layers", "the product as computed here"),
     ];
     for (program, line) in lines_of {
         let output = site.exec(&site.path(program), &[]).output().unwrap();
@@ -108,6 +109,87 @@ fn disturb(site: &Site, program: &Path, before: &[&str], steps_each: usize, paus
 fn checkpoints_at_random_instants_change_nothing() {
     let Some(site) = simulated(&["train"]).filter(|_| criu()) else { return };
     disturb(&site, &site.path("train"), &[], 60, "3000");
+}
+
+/// NVIDIA's libraries, and what they need of a driver to be loaded where there is none; a place for programs.
+fn with_libraries() -> Option<Site> {
+    let folders = std::env::var(proxy::cuda::LIBRARY_FOLDERS).unwrap_or_default();
+    let found = |file: &str| std::env::split_paths(&folders).any(|folder| folder.join(file).exists());
+    if !found("libcudnn.so.9") || !found("libcublasLt.so.13") {
+        println!("SKIPPED: cuDNN and cuBLASLt not found (name their folders in ORRERY_CUDA_LIBRARIES, see .ci/run)");
+        return None;
+    }
+    if Command::new("cc").arg("--version").output().is_err() {
+        println!("SKIPPED: cc not found (apt-get install gcc)");
+        return None;
+    }
+    let mut site = site("cuda:simulated", PathBuf::from("/nowhere"), None);
+    // Parts of cuDNN are linked against the driver, which they do not call for what is tested here.
+    let calls = ["cuInit", "cuModuleGetFunction", "cuModuleLoadData", "cuModuleUnload", "cuGetErrorString"];
+    let tensor_maps = ["cuTensorMapEncodeIm2col", "cuTensorMapEncodeTiled"];
+    let functions: String =
+        calls.iter().chain(&tensor_maps).map(|name| format!("int {name}(void) {{ return 100; }}\n")).collect();
+    fs::write(site.path("driver.c"), functions).unwrap();
+    let driver = site.path("driver");
+    fs::create_dir(&driver).unwrap();
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o"]).arg(driver.join("libcuda.so.1"));
+    ended(&compile.arg(site.path("driver.c")).output().unwrap());
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/tests/cuda/descriptors.c");
+    let mut compile = Command::new("cc");
+    ended(&compile.arg(source).arg("-o").arg(site.path("descriptors")).arg("-ldl").output().unwrap());
+    site.libraries = Some(format!("{folders}:{}", driver.display()).into());
+    Some(site)
+}
+
+/// Descriptors of the real cuBLASLt and cuDNN behind the simulated device: the same lines natively and by `exec`.
+#[test]
+fn descriptors_are_the_real_libraries() {
+    let Some(site) = with_libraries() else { return };
+    ended(&site.native(&site.path("descriptors"), &["native", "30"]));
+    ended(&site.exec(&site.path("descriptors"), &["proxied", "30"]).output().unwrap());
+    let [native, proxied] = ["native", "proxied"].map(|name| fs::read_to_string(site.path(name)).unwrap());
+    for (native, proxied) in native.lines().zip(proxied.lines()) {
+        assert_eq!(native, proxied);
+    }
+    assert_eq!(native.len(), proxied.len());
+    assert!(native.lines().count() > 30);
+}
+
+/// Natively a crash, some of the time. The proxy is others', too.
+#[test]
+fn an_order_of_calls_that_cudnn_forbids_does_no_harm() {
+    let Some(site) = with_libraries() else { return };
+    for _ in 0..2 {
+        ended(&site.exec(&site.path("descriptors"), &["forbidden", "3", "forbidden"]).output().unwrap());
+    }
+    let lines = fs::read_to_string(site.path("forbidden")).unwrap();
+    let statuses = lines.lines().nth(1).unwrap_or_default();
+    assert!(statuses.ends_with(" 2000"), "{statuses}");
+}
+
+#[test]
+fn descriptors_come_back_from_checkpoints() {
+    let Some(site) = with_libraries().filter(|_| criu()) else { return };
+    disturb(&site, &site.path("descriptors"), &[], 40, "3000");
+}
+
+/// NVRTC is the machine's own and needs no device; what it has compiled goes to the proxy.
+#[test]
+fn a_kernel_compiled_at_run_time_runs() {
+    let folder = std::env::var_os("ORRERY_TORCH_VENV").map(PathBuf::from);
+    let versions = folder.iter().flat_map(|folder| fs::read_dir(folder.join("lib")).into_iter().flatten().flatten());
+    let mut files = versions.map(|entry| entry.path().join("site-packages/nvidia/cu13/lib/libnvrtc.so.13"));
+    let Some(nvrtc) = files.find(|file| file.exists()) else {
+        return println!("SKIPPED: NVRTC not found (pip install nvidia-cuda-nvrtc==13.0.*, see .ci/run)");
+    };
+    // It looks there for a part of itself.
+    let site = site("cuda:simulated", PathBuf::from("/nowhere"), nvrtc.parent().map(Path::to_owned));
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/executor/tests/cuda/nvrtc.py");
+    let python = folder.unwrap_or_default().join("bin/python");
+    let output = site.exec(&python, &[program, &nvrtc.to_string_lossy()]).output().unwrap();
+    ended(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "compiled here, run there");
 }
 
 /// PyTorch for CUDA 13.0 as it comes, with others' libraries standing in for NVIDIA's: copies of all kinds, and checkpoints.

@@ -29,6 +29,12 @@ try() {
     fi
 }
 
+# NVIDIA's libraries for the proxy and for native runs: those of the Python environment, if they are not the system's.
+wheels=$("$python" -c 'import glob, os, sysconfig
+print(":".join(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib"))))' 2>/dev/null)
+export ORRERY_CUDA_LIBRARIES=${ORRERY_CUDA_LIBRARIES:-$wheels}
+export LD_LIBRARY_PATH=$ORRERY_CUDA_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
 cargo build --release --no-default-features --quiet || exit 2
 orrery=${CARGO_TARGET_DIR:-target}/release/orrery
 "$orrery" devices 2>/dev/null | grep -q "^$device " || { echo "no device $device; see: orrery devices"; exit 2; }
@@ -49,8 +55,23 @@ if command -v nvcc >/dev/null; then
         fi
     done
     try "train: the same bits" cmp "$work/native" "$work/proxied"
+    # cuBLASLt and cuDNN, each against the host.
+    if nvcc -arch=native -std=c++17 -cudart shared -o "$work/layers" executor/tests/cuda/layers.cu >"$work/log" 2>&1; then
+        for part in matmul convolution; do
+            try "$part, natively" "$work/layers" "$part"
+            try "$part, through the proxy" "$orrery" exec --device "$device" -- "$work/layers" "$part"
+        done
+    else
+        row "layers" FAILED "$(tail -n 1 "$work/log")"
+    fi
 else
     row "programs" SKIPPED "nvcc not found"
+fi
+
+if cc -o "$work/descriptors" executor/tests/cuda/descriptors.c -ldl >"$work/log" 2>&1; then
+    try "descriptors, natively" "$work/descriptors" "$work/native" 100
+    try "descriptors, through the proxy" "$orrery" exec --device "$device" -- "$work/descriptors" "$work/proxied" 100
+    try "descriptors: the same answers" cmp "$work/native" "$work/proxied"
 fi
 
 if "$python" -c 'import torch' 2>/dev/null; then

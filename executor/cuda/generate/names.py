@@ -56,9 +56,12 @@ def present():
         text = path.read_text()
         names |= set(re.findall(r'extern "C" fn (\w+)', text))
         # Macros whose entries are functions: names at their first level, before arguments or other names.
-        for block in re.findall(r"^(?:calls|copies|launches|driver_launches|alike|blas_calls)! \{\n(.*?)^\}", text, re.M | re.S):
+        for block in re.findall(r"^(?:calls|copies|launches|driver_launches|alike|vectors|matrices)! \{\n(.*?)^\}", text, re.M | re.S):
             names |= set(re.findall(r"^    (?=(\w+(?: \w+)*))", block, re.M) and sum(
                 (line.split() for line in re.findall(r"^    (\w+(?: \w+)*)", block, re.M)), []))
+    # Those that are forwarded by their parameters' kinds (libraries.py).
+    for path in (HERE.parent / "wire/src/libraries").glob("cu*.rs"):
+        names |= set(re.findall(r"^    (\w+)\(", path.read_text(), re.M))
     return names
 
 

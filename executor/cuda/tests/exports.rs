@@ -24,12 +24,26 @@ fn what_pytorch_imports_is_there() {
 #[test]
 fn what_is_not_forwarded_says_so_in_its_librarys_words() {
     let library = library();
-    for (name, code) in [("cublasDgemm_v2", 15), ("cudnnCreate", 3000), ("ncclAllReduce", 5), ("cudaGraphCreate", 801)] {
+    for (name, code) in [("cublasRotgEx", 15), ("cudnnFusedOpsExecute", 3000), ("ncclAllReduce", 5), ("cudaGraphCreate", 801)] {
         // SAFETY: functions that are not forwarded take anything.
         let function: Symbol<unsafe extern "C" fn() -> i32> = unsafe { library.get(name.as_bytes()) }.unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { function() }, code, "{name}");
     }
+}
+
+#[test]
+fn what_is_forwarded_says_that_nobody_is_there() {
+    let library = library();
+    // SAFETY: the types are the functions'.
+    let (create, version) = unsafe {
+        let create: Symbol<unsafe extern "C" fn(*mut usize) -> i32> = library.get(b"cudnnCreate").unwrap();
+        let version: Symbol<unsafe extern "C" fn() -> usize> = library.get(b"cudnnGetVersion").unwrap();
+        (create, version)
+    };
+    let mut handle = 0;
+    // SAFETY: the pointer is to a number.
+    assert_eq!(unsafe { (create(&mut handle), version(), handle) }, (1001, 0, 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What it takes to make a worker's objects again: the log of state-changing requests, compacted as it grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{Arg, Effect, Id, Op, Request};
 
 /// The live objects, each with the request that made it and the last request for each of its aspects.
@@ -50,6 +50,10 @@ impl Journal {
         match request.effect() {
             Effect::Create { ids, needs } => self.create(request, body, &ids, needs),
             Effect::Amend { id, aspect, needs } => self.amend(request, id, aspect, needs),
+            // One entry under each: it is made again as long as one of them lives.
+            Effect::Change { ids, aspect, needs } => {
+                ids.into_iter().for_each(|id| self.amend(request, id, aspect, needs.clone()));
+            }
             Effect::Arg { kernel, index, arg } => self.set_arg(kernel, index, arg),
             Effect::Command { args: Some((kernel, args)), .. } => {
                 for (index, arg) in args {
@@ -70,8 +74,10 @@ impl Journal {
     /// The requests that make everything again, in order.
     pub(crate) fn replay(&self) -> Vec<Replay> {
         let mut all: Vec<(u64, Replay)> = Vec::new();
+        let mut shared = BTreeSet::new();
         for (id, record) in &self.records {
-            let entries = std::iter::once(&record.made).chain(record.aspects.values());
+            let aspects = record.aspects.values().filter(|entry| shared.insert(entry.sequence));
+            let entries = std::iter::once(&record.made).chain(aspects);
             all.extend(entries.map(|entry| (entry.sequence, (entry.request.clone(), entry.body.clone()))));
             for (index, (sequence, arg)) in &record.args {
                 // What the argument refers to may be gone: the program must set it anew before it launches.
@@ -125,6 +131,9 @@ impl Journal {
 
     fn amend(&mut self, request: &Request, id: Id, aspect: u64, needs: Vec<Id>) {
         let id = self.primary(id);
+        if !self.records.contains_key(&id) {
+            return;
+        }
         self.need(&needs);
         let entry = Entry { sequence: self.sequence, request: request.clone(), body: Vec::new(), needs };
         let old = self.records.get_mut(&id).and_then(|record| record.aspects.insert(aspect, entry));
@@ -244,6 +253,30 @@ mod tests {
         assert_eq!(kinds(&journal), [context(16), program, build(17, "-O2"), kernel, release]);
         note(&mut journal, Request::Release { id: 18 });
         assert_eq!(kinds(&journal), [context(16)]);
+    }
+
+    #[test]
+    fn what_is_found_for_several_objects_is_found_again_as_long_as_one_lives() {
+        use wire::libraries::{Library, Value, number};
+        let mut journal = Journal::default();
+        let call = |name, values: &[Value]| {
+            let function = number(Library::Cudnn, name);
+            Request::Cuda(wire::cuda::Call::Library { function, values: values.to_vec() })
+        };
+        let create = |id| call("cudnnBackendCreateDescriptor", &[Value::Word(3), Value::New(id)]);
+        let get = call(
+            "cudnnBackendGetAttribute",
+            &[Value::Object(20), Value::Word(1), Value::Word(15), Value::Word(2), Value::Room(8), Value::Objects(vec![21, 22])],
+        );
+        for id in [20, 21, 22] {
+            note(&mut journal, create(id));
+        }
+        note(&mut journal, get.clone());
+        note(&mut journal, Request::Release { id: 20 });
+        note(&mut journal, Request::Release { id: 21 });
+        assert_eq!(kinds(&journal), [create(20), create(22), get, Request::Release { id: 20 }]);
+        note(&mut journal, Request::Release { id: 22 });
+        assert!(kinds(&journal).is_empty());
     }
 
     #[test]

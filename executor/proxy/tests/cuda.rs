@@ -4,7 +4,9 @@ mod worker;
 
 use proxy::Backend;
 use proxy::device::Api;
+use std::slice::from_ref;
 use wire::cuda::{self, Call, FunctionInfo, Properties, Span, Work};
+use wire::libraries::{Library, Value, number};
 use wire::{Id, Request, Stage};
 use worker::Worker;
 
@@ -242,6 +244,142 @@ fn a_session_moves_with_everything_that_is_on_the_way() {
         site.worker = site.worker.move_to(make());
         let address = site.base;
         site.worker.done(Request::Cuda(Call::Alloc { id: 100, space: SPACE, address, size: 8 }), &[]);
+        site.worker.end().unwrap();
+    }
+}
+
+fn library(name: &str, values: &[Value]) -> Request {
+    let named = |library: &Library| library.functions().iter().any(|function| function.name == name);
+    let library = Library::ALL.into_iter().find(named).unwrap();
+    Request::Cuda(Call::Library { function: number(library, name), values: values.to_vec() })
+}
+
+fn words(words: &[u64]) -> Vec<Value> {
+    words.iter().map(|word| Value::Word(*word)).collect()
+}
+
+const HANDLE: Id = 200;
+const DEVICE_POINTERS: u64 = 1;
+
+/// A worker with a cuBLAS handle, where there is one to be had.
+fn with_blas(name: &str, make: &Make) -> Option<Site> {
+    let mut site = Site::new(make());
+    let made = site.worker.call(library("cublasCreate_v2", &[Value::New(HANDLE)]), &[]) == 0;
+    if !made {
+        println!("SKIPPED: {name}: no cuBLAS (pip install nvidia-cublas, and name its folder in ORRERY_CUDA_LIBRARIES)");
+    }
+    made.then_some(site)
+}
+
+#[test]
+fn a_librarys_handle_moves_with_what_it_was_set_to() {
+    for (name, make) in backends() {
+        let Some(mut site) = with_blas(&name, &make) else { continue };
+        let handle = Value::Object(HANDLE);
+        let set = |name, value| library(name, &[handle.clone(), value]);
+        site.worker.done(set("cublasSetStream_v2", Value::Stream(STREAM)), &[]);
+        site.worker.done(set("cublasSetPointerMode_v2", Value::Word(0)), &[]);
+        site.worker.done(set("cublasSetPointerMode_v2", Value::Word(DEVICE_POINTERS)), &[]);
+        site.worker.done(Request::Release { id: A }, &[]);
+        site.worker = site.worker.move_to(make());
+        for (function, room, expected) in [
+            ("cublasGetStream_v2", 8, STREAM.to_ne_bytes().to_vec()),
+            ("cublasGetPointerMode_v2", 4, 1u32.to_ne_bytes().to_vec()),
+        ] {
+            let number = site.worker.begin(library(function, &[handle.clone(), Value::Room(room)]), &[]);
+            assert_eq!(site.worker.answer(number), (0, expected), "{name}: {function}");
+        }
+        site.worker.done(Request::Release { id: HANDLE }, &[]);
+        site.worker = site.worker.move_to(make());
+        assert_ne!(site.worker.call(set("cublasSetMathMode", Value::Word(0)), &[]), 0, "{name}: it is gone");
+        site.worker.end().unwrap();
+    }
+}
+
+/// Descriptors of the real libraries, where the proxy finds them.
+#[test]
+fn descriptors_move_with_what_they_were_set_to() {
+    for (name, make) in backends() {
+        let mut site = Site::new(make());
+        let (desc, kept) = (Value::Object(210), Value::Object(211));
+        let create = library("cudnnCreateTensorDescriptor", &[Value::New(210)]);
+        if site.worker.call(create, &[]) != 0 {
+            println!("SKIPPED: {name}: no cuDNN (pip install nvidia-cudnn-cu13, and name its folder in ORRERY_CUDA_LIBRARIES)");
+            continue;
+        }
+        let numbers = |numbers: &[i32]| Value::Bytes(numbers.iter().flat_map(|number| number.to_ne_bytes()).collect());
+        let dims = [numbers(&[2, 3, 4, 5]), numbers(&[60, 20, 5, 1])];
+        let set = [from_ref(&desc), &words(&[0, 4])[..], &dims].concat();
+        site.worker.done(library("cudnnSetTensorNdDescriptor", &set), &[]);
+        let layout = [&[Value::New(211)], &words(&[0, 30, 40, 50])[..]].concat();
+        site.worker.done(library("cublasLtMatrixLayoutCreate", &layout), &[]);
+        let set = [from_ref(&kept), &words(&[3])[..], &[Value::Bytes(77u64.to_ne_bytes().to_vec()), Value::Word(8)]].concat();
+        site.worker.done(library("cublasLtMatrixLayoutSetAttribute", &set), &[]);
+        // A length that its array has not.
+        let beyond = [from_ref(&desc), &words(&[0, 5])[..], &dims].concat();
+        assert_ne!(site.worker.call(library("cudnnSetTensorNdDescriptor", &beyond), &[]), 0, "{name}");
+        for _ in 0..2 {
+            site.worker = site.worker.move_to(make());
+        }
+        let number = site.worker.begin(library("cudnnGetTensorSizeInBytes", &[desc.clone(), Value::Room(8)]), &[]);
+        assert_eq!(site.worker.answer(number), (0, 480u64.to_ne_bytes().to_vec()), "{name}");
+        let get = [from_ref(&kept), &words(&[3])[..], &[Value::Room(8), Value::Word(8), Value::Null]].concat();
+        let number = site.worker.begin(library("cublasLtMatrixLayoutGetAttribute", &get), &[]);
+        assert_eq!(site.worker.answer(number), (0, 77u64.to_ne_bytes().to_vec()), "{name}");
+        site.worker.end().unwrap();
+    }
+}
+
+#[test]
+fn a_wrong_call_of_a_library_is_an_error_code_and_not_an_end() {
+    for (name, make) in backends() {
+        let Some(mut site) = with_blas(&name, &make) else { continue };
+        let (handle, base) = (Value::Object(HANDLE), site.base);
+        let scalar = |bytes: usize| Value::Bytes(vec![0; bytes]);
+        let scale = |handle: &Value, scalar: Value, address: u64| {
+            let values = [handle.clone(), Value::Word(4), scalar, Value::Word(address), Value::Word(1)];
+            library("cublasSscal_v2", &values)
+        };
+        let numbered = |function, values: Vec<Value>| Request::Cuda(Call::Library { function, values });
+        let mut wrong = vec![
+            numbered(u16::MAX, vec![]),
+            numbered(number(Library::Cublas, "cublasSscal_v2"), vec![Value::Null; 4]),
+            numbered(number(Library::Cublas, "cublasSscal_v2"), vec![Value::Null; 5]),
+            numbered(number(Library::Cublas, "cublasSscal_v2"), vec![Value::Room(u32::MAX); 5]),
+            scale(&Value::Object(999), scalar(4), base),
+            scale(&Value::Object(A), scalar(4), base),
+            scale(&handle, scalar(5), base),
+            scale(&handle, Value::Null, base),
+            scale(&handle, Value::Word(base), base),
+            scale(&handle, scalar(4), 4096),
+            scale(&handle, scalar(4), u64::MAX),
+            library("cublasSetStream_v2", &[handle.clone(), Value::Stream(999)]),
+            library("cublasSetStream_v2", &[handle.clone(), Value::Word(0)]),
+            library("cublasCreate_v2", &[Value::New(HANDLE)]),
+            library("cublasCreate_v2", &[Value::New(3)]),
+            library("cublasCreate_v2", &[Value::Object(HANDLE)]),
+            library("cudnnDestroy", from_ref(&handle)),
+            library("cudnnSetStream", &[handle.clone(), Value::Stream(STREAM)]),
+            library("cudnnGetTensorSizeInBytes", &[handle.clone(), Value::Room(8)]),
+        ];
+        let layout = |id| [&[Value::New(id)], &words(&[0, 30, 40, 50])[..]].concat();
+        site.worker.done(library("cublasLtMatrixLayoutCreate", &layout(220)), &[]);
+        let set = |bytes: Value, len| {
+            library("cublasLtMatrixLayoutSetAttribute", &[Value::Object(220), Value::Word(3), bytes, Value::Word(len)])
+        };
+        wrong.extend([set(scalar(8), 9), set(scalar(8), u64::MAX), set(Value::Null, 8), set(Value::Room(8), 8)]);
+        let place = |size| {
+            library("cublasLtMatrixLayoutInit_internal", &[&[Value::New(221), size], &words(&[0, 1, 1, 1])[..]].concat())
+        };
+        wrong.extend([place(Value::Word(8)), place(Value::Word(1 << 40)), place(Value::Null)]);
+        for request in wrong {
+            let asked = format!("{name}: {request:?}");
+            assert_ne!(site.worker.call(request, &[]), 0, "{asked}");
+        }
+        // Nobody waits for it: a later call says so, once.
+        site.worker.post(scale(&Value::Object(999), scalar(4), base), &[]);
+        assert_ne!(site.worker.call(Request::Cuda(Call::Synchronize { id: STREAM }), &[]), 0, "{name}");
+        site.worker.done(Request::Cuda(Call::Synchronize { id: 0 }), &[]);
         site.worker.end().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use proxy::device::Api;
 use proxy::turns::{Sharing, Switching, Turns};
 use std::sync::Arc;
 use wire::cuda::{self, Span, Work};
+use wire::libraries::{Library, Value, number};
 use wire::{Arg, DEVICE, Id, Op, Request, Stage, When};
 use worker::Worker;
 
@@ -48,9 +49,12 @@ fn all() -> Vec<Steps> {
 }
 
 const BASE: u64 = 0x2000_0000_0000;
+const HANDLE: Id = 90;
 
 fn set_up(worker: &mut Worker, common: u8, own: u8) {
     worker.done(Request::Cuda(cuda::Call::Space { id: 16, base: BASE, size: 32 << 30 }), &[]);
+    let function = number(Library::Cublas, "cublasCreate_v2");
+    worker.done(Request::Cuda(cuda::Call::Library { function, values: vec![Value::New(HANDLE)] }), &[]);
     for (id, byte) in [(COMMON, common), (OWN, own)] {
         let address = BASE + (id << 24);
         worker.done(Request::Cuda(cuda::Call::Alloc { id, space: 16, address, size: BYTES }), &[]);
@@ -60,12 +64,14 @@ fn set_up(worker: &mut Worker, common: u8, own: u8) {
 }
 
 fn change(worker: &mut Worker) {
-    let matrix = |id: Id| cuda::Matrix { address: BASE + (id << 24), lead: 1, stride: 0 };
     // c = 0 a b + 2 c, over all of the buffer.
-    let sizes = [1, (BYTES / 4) as u32, 1];
-    let (a, b, c) = (matrix(OWN), matrix(OWN), matrix(OWN));
-    let work = Work::Gemm { transposed: [false; 2], sizes, alpha: 0, beta: 2f32.to_bits(), a, b, c, batch: 1 };
-    worker.post(Request::Cuda(cuda::Call::Command { stream: 0, work }), &[]);
+    let (own, word) = (Value::Word(BASE + (OWN << 24)), Value::Word);
+    let scalar = |value: f32| Value::Bytes(value.to_ne_bytes().to_vec());
+    let sizes = [word(0), word(0), word(1), word(BYTES / 4), word(1)];
+    let operands = [scalar(0.0), own.clone(), word(1), own.clone(), word(1), scalar(2.0), own, word(1)];
+    let values = std::iter::once(Value::Object(HANDLE)).chain(sizes).chain(operands).collect();
+    let function = number(Library::Cublas, "cublasSgemm_v2");
+    worker.post(Request::Cuda(cuda::Call::Library { function, values }), &[]);
 }
 
 fn read(worker: &mut Worker, id: Id) -> Vec<f32> {

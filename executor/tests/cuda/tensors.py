@@ -1,4 +1,4 @@
-"""PyTorch's tensor traffic, and cuBLAS's products: what the simulated CUDA device can serve of it. Every result is compared on the host.
+"""PyTorch's tensor traffic, and products of cuBLAS and cuBLASLt: what the simulated CUDA device can serve of it. Every result is compared on the host.
 
     tensors.py LOG ROUNDS [PAUSE_S]
 """
@@ -26,6 +26,10 @@ def main():
         # Small whole numbers: every order of adding gives the same.
         a, b = (x[:40] % 7).float(), (x[40:47] % 5).float()
         assert torch.equal((a.cuda() @ b.cuda()).cpu(), a @ b)
+        # With a bias: cuBLASLt's.
+        weights, bias = (x[50:58] % 3).float(), (x[60:68, 0] % 9).float()
+        y = torch.nn.functional.linear(a.cuda(), weights.cuda(), bias.cuda())
+        assert torch.equal(y.cpu(), torch.nn.functional.linear(a, weights, bias))
         on_device[3:5].copy_(x[:2])
         x[3:5] = x[:2].clone()
         kept.append((on_device, x))

@@ -3,6 +3,7 @@
 //! Device addresses are the worker's to give: it learns of a range that the proxy has for it and allocates in there, so that an
 //! address is the same after a restore, and neither allocating nor launching needs more than the proxy's consent.
 
+use crate::libraries::{self, Value};
 use crate::{Effect, Id, Stage};
 use serde::{Deserialize, Serialize};
 
@@ -65,33 +66,6 @@ pub enum Work {
     Set { to: Span, value: u32, width: u8 },
     Record { event: Id },
     Wait { event: Id },
-    /// cuBLAS's product of 32-bit floats, column-major: `c` = `alpha` op(`a`) op(`b`) + `beta` `c`, `batch` of them. `sizes`: m, n, k;
-    /// `alpha` and `beta`: the floats' bits.
-    Gemm { transposed: [bool; 2], sizes: [u32; 3], alpha: u32, beta: u32, a: Matrix, b: Matrix, c: Matrix, batch: u32 },
-}
-
-/// A matrix of 32-bit floats, or a batch of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matrix {
-    /// Where it begins.
-    pub address: u64,
-    /// Elements from column to column.
-    pub lead: u32,
-    /// Elements from one to the next.
-    pub stride: u64,
-}
-
-impl Matrix {
-    /// The bytes that matrices of `rows` and `columns` lie in: address and length. None where they leave the address space.
-    pub fn extent(&self, rows: u32, columns: u32, batch: u32) -> Option<(u64, u64)> {
-        if rows == 0 || columns == 0 || batch == 0 {
-            return Some((self.address, 0));
-        }
-        let one = u64::from(self.lead).checked_mul(u64::from(columns - 1))?.checked_add(u64::from(rows))?;
-        let elements = self.stride.checked_mul(u64::from(batch - 1))?.checked_add(one)?;
-        let bytes = elements.checked_mul(4)?;
-        self.address.checked_add(bytes).map(|_| (self.address, bytes))
-    }
 }
 
 /// What a worker wants of a CUDA device.
@@ -167,6 +141,12 @@ pub enum Call {
     },
     /// Answer: bytes free and bytes in all (u64 each).
     Memory,
+    /// A function of a library, by its number in [`libraries`]. The answer's code is its status; a negative one says that it was
+    /// not called, with a sentence. Answer: what it returns (u64, or a string), then what it wrote, argument by argument.
+    Library {
+        function: u16,
+        values: Vec<Value>,
+    },
 }
 
 /// A device, as programs ask about it.
@@ -219,6 +199,7 @@ impl Call {
                 Effect::Amend { id: *function, aspect: u64::from(attribute.cast_unsigned()), needs: vec![] }
             }
             Call::Command { .. } => Effect::Command { event: 0, args: None },
+            Call::Library { function, values } => libraries::effect(*function, values),
             Call::Describe | Call::Synchronize { .. } | Call::Query { .. } | Call::Elapsed { .. } | Call::Memory => {
                 Effect::None
             }

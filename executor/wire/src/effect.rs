@@ -21,6 +21,15 @@ pub enum Effect<'a> {
         /// What the change refers to.
         needs: Vec<Id>,
     },
+    /// It changes objects, all of them in one, as [`Effect::Amend`] changes one.
+    Change {
+        /// Which objects.
+        ids: Vec<Id>,
+        /// Which part of their state.
+        aspect: u64,
+        /// What the change refers to.
+        needs: Vec<Id>,
+    },
     /// It sets an argument. A kernel does not keep what its arguments refer to.
     Arg {
         /// Of which kernel.

@@ -11,6 +11,7 @@
 pub mod cl;
 pub mod cuda;
 mod effect;
+pub mod libraries;
 mod message;
 
 pub use effect::Effect;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use wire::cuda::{self, Span, Work};
+use wire::libraries::{Pointer, Value};
 use wire::{Answer, Arg, Call, Format, ImageDesc, Info, Op, Rect, Request, Stage, When};
 
 #[path = "../fuzz/ring_check.rs"]
@@ -52,9 +53,18 @@ fn cuda_calls() -> impl Iterator<Item = cuda::Call> {
     let span = Span { address: 0x2000_0000_0000, row: 64, rows: 8, pitch: u64::MAX };
     let stage = Stage { ticket: 9, offset: 4096, len: 512 };
     let command = |work| cuda::Call::Command { stream: 18, work };
-    let matrix = cuda::Matrix { address: u64::MAX, lead: u32::MAX, stride: u64::MAX };
-    let (a, b, c) = (matrix, matrix, matrix);
-    let gemm = Work::Gemm { transposed: [true, false], sizes: [u32::MAX; 3], alpha: 1, beta: u32::MAX, a, b, c, batch: 9 };
+    let values = [
+        Value::Null,
+        Value::Word(u64::MAX),
+        Value::Object(22),
+        Value::New(23),
+        Value::Stream(18),
+        Value::Bytes(vec![7; 64]),
+        Value::Room(u32::MAX),
+        Value::Objects(vec![22, 0]),
+        Value::Pointers(vec![Pointer::Device(u64::MAX), Pointer::Host(vec![1; 16])]),
+    ];
+    let library = cuda::Call::Library { function: u16::MAX, values: values.to_vec() };
     let launch = Work::Launch { function: 20, grid: [u32::MAX; 3], block: [1024, 1, 1], shared: 48 << 10, params: vec![7; 24] };
     [
         cuda::Call::Space { id: 16, base: 0x2000_0000_0000, size: 1 << 40 },
@@ -68,7 +78,7 @@ fn cuda_calls() -> impl Iterator<Item = cuda::Call> {
         command(Work::Copy { from: span, to: Span::flat(1, 512) }),
         command(Work::Set { to: span, value: 7, width: 255 }),
         cuda::Call::Elapsed { from: 22, to: 23 },
-        command(gemm),
+        library,
     ]
     .into_iter()
 }

@@ -1,52 +1,18 @@
 // Written by executor/cuda/generate/names.py from the headers' declarations: functions that are not forwarded.
 absent! { 15:
-    cublasLtCreate
-    cublasLtDestroy
     cublasLtDisableCpuInstructionsSetMask
-    cublasLtGetCudartVersion
-    cublasLtGetProperty
-    cublasLtGetStatusName
-    cublasLtGetStatusString
-    cublasLtGetVersion
-    cublasLtHeuristicsCacheGetCapacity
-    cublasLtHeuristicsCacheSetCapacity
+    cublasLtEmulationDescInit
+    cublasLtGroupedMatrixLayoutCreate
+    cublasLtGroupedMatrixLayoutInit
+    cublasLtGroupedMatrixLayoutInit_internal
     cublasLtLoggerForceDisable
     cublasLtLoggerOpenFile
     cublasLtLoggerSetCallback
     cublasLtLoggerSetFile
     cublasLtLoggerSetLevel
     cublasLtLoggerSetMask
-    cublasLtMatmul
-    cublasLtMatmulAlgoCapGetAttribute
-    cublasLtMatmulAlgoCheck
-    cublasLtMatmulAlgoConfigGetAttribute
-    cublasLtMatmulAlgoConfigSetAttribute
-    cublasLtMatmulAlgoGetHeuristic
-    cublasLtMatmulAlgoGetIds
-    cublasLtMatmulAlgoInit
-    cublasLtMatmulDescCreate
-    cublasLtMatmulDescDestroy
-    cublasLtMatmulDescGetAttribute
     cublasLtMatmulDescInit
-    cublasLtMatmulDescInit_internal
-    cublasLtMatmulDescSetAttribute
-    cublasLtMatmulPreferenceCreate
-    cublasLtMatmulPreferenceDestroy
-    cublasLtMatmulPreferenceGetAttribute
     cublasLtMatmulPreferenceInit
-    cublasLtMatmulPreferenceInit_internal
-    cublasLtMatmulPreferenceSetAttribute
-    cublasLtMatrixLayoutCreate
-    cublasLtMatrixLayoutDestroy
-    cublasLtMatrixLayoutGetAttribute
     cublasLtMatrixLayoutInit
-    cublasLtMatrixLayoutInit_internal
-    cublasLtMatrixLayoutSetAttribute
-    cublasLtMatrixTransform
-    cublasLtMatrixTransformDescCreate
-    cublasLtMatrixTransformDescDestroy
-    cublasLtMatrixTransformDescGetAttribute
     cublasLtMatrixTransformDescInit
-    cublasLtMatrixTransformDescInit_internal
-    cublasLtMatrixTransformDescSetAttribute
 }

@@ -1,242 +1,34 @@
 // Written by executor/cuda/generate/names.py from the headers' declarations: functions that are not forwarded.
 absent! { 3000:
-    cudnnActivationBackward
-    cudnnActivationForward
-    cudnnAddTensor
-    cudnnAdvVersionCheck
-    cudnnB2BCausalConv1dBackward
-    cudnnB2BCausalConv1dForward
-    cudnnBackendCreateDescriptor
-    cudnnBackendDestroyDescriptor
-    cudnnBackendExecute
-    cudnnBackendFinalize
-    cudnnBackendGetAttribute
-    cudnnBackendInitialize
     cudnnBackendPopulateCudaGraph
-    cudnnBackendSetAttribute
     cudnnBackendUpdateCudaGraph
-    cudnnBatchNormalizationBackward
-    cudnnBatchNormalizationBackwardEx
-    cudnnBatchNormalizationForwardInference
-    cudnnBatchNormalizationForwardTraining
-    cudnnBatchNormalizationForwardTrainingEx
-    cudnnBuildRNNDynamic
     cudnnCTCLoss
-    cudnnCTCLoss_v8
-    cudnnCausalConv1dBackward
-    cudnnCausalConv1dForward
-    cudnnCausalConv1dNwhBackward
-    cudnnCausalConv1dNwhForward
-    cudnnCnnVersionCheck
-    cudnnConvolutionBackwardBias
-    cudnnConvolutionBackwardData
-    cudnnConvolutionBackwardFilter
-    cudnnConvolutionBiasActivationForward
-    cudnnConvolutionForward
-    cudnnCreate
-    cudnnCreateActivationDescriptor
-    cudnnCreateAttnDescriptor
-    cudnnCreateCTCLossDescriptor
-    cudnnCreateConvolutionDescriptor
-    cudnnCreateDropoutDescriptor
-    cudnnCreateFilterDescriptor
     cudnnCreateFusedOpsConstParamPack
     cudnnCreateFusedOpsPlan
     cudnnCreateFusedOpsVariantParamPack
-    cudnnCreateLRNDescriptor
-    cudnnCreateOpTensorDescriptor
-    cudnnCreatePoolingDescriptor
-    cudnnCreateRNNDataDescriptor
-    cudnnCreateRNNDescriptor
-    cudnnCreateReduceTensorDescriptor
-    cudnnCreateSeqDataDescriptor
-    cudnnCreateSpatialTransformerDescriptor
-    cudnnCreateTensorDescriptor
-    cudnnCreateTensorTransformDescriptor
-    cudnnDeriveBNTensorDescriptor
-    cudnnDeriveNormTensorDescriptor
-    cudnnDestroy
-    cudnnDestroyActivationDescriptor
-    cudnnDestroyAttnDescriptor
-    cudnnDestroyCTCLossDescriptor
-    cudnnDestroyConvolutionDescriptor
-    cudnnDestroyDropoutDescriptor
-    cudnnDestroyFilterDescriptor
     cudnnDestroyFusedOpsConstParamPack
     cudnnDestroyFusedOpsPlan
     cudnnDestroyFusedOpsVariantParamPack
-    cudnnDestroyLRNDescriptor
-    cudnnDestroyOpTensorDescriptor
-    cudnnDestroyPoolingDescriptor
-    cudnnDestroyRNNDataDescriptor
-    cudnnDestroyRNNDescriptor
-    cudnnDestroyReduceTensorDescriptor
-    cudnnDestroySeqDataDescriptor
-    cudnnDestroySpatialTransformerDescriptor
-    cudnnDestroyTensorDescriptor
-    cudnnDestroyTensorTransformDescriptor
-    cudnnDivisiveNormalizationBackward
-    cudnnDivisiveNormalizationForward
-    cudnnDropoutBackward
-    cudnnDropoutForward
-    cudnnDropoutGetReserveSpaceSize
-    cudnnDropoutGetStatesSize
-    cudnnFFTCausalConv1dBackward
-    cudnnFFTCausalConv1dForward
-    cudnnFindConvolutionBackwardDataAlgorithm
-    cudnnFindConvolutionBackwardDataAlgorithmEx
-    cudnnFindConvolutionBackwardFilterAlgorithm
-    cudnnFindConvolutionBackwardFilterAlgorithmEx
-    cudnnFindConvolutionForwardAlgorithm
-    cudnnFindConvolutionForwardAlgorithmEx
     cudnnFusedOpsExecute
-    cudnnGetActivationDescriptor
-    cudnnGetActivationDescriptorSwishBeta
-    cudnnGetAttnDescriptor
-    cudnnGetBatchNormalizationBackwardExWorkspaceSize
-    cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize
-    cudnnGetBatchNormalizationTrainingExReserveSpaceSize
-    cudnnGetCTCLossDescriptor
-    cudnnGetCTCLossDescriptorEx
-    cudnnGetCTCLossDescriptor_v8
-    cudnnGetCTCLossDescriptor_v9
     cudnnGetCTCLossWorkspaceSize
-    cudnnGetCTCLossWorkspaceSize_v8
     cudnnGetCallback
-    cudnnGetConvolution2dDescriptor
-    cudnnGetConvolution2dForwardOutputDim
-    cudnnGetConvolutionBackwardDataAlgorithmMaxCount
-    cudnnGetConvolutionBackwardDataAlgorithm_v7
-    cudnnGetConvolutionBackwardDataWorkspaceSize
-    cudnnGetConvolutionBackwardFilterAlgorithmMaxCount
-    cudnnGetConvolutionBackwardFilterAlgorithm_v7
-    cudnnGetConvolutionBackwardFilterWorkspaceSize
-    cudnnGetConvolutionForwardAlgorithmMaxCount
-    cudnnGetConvolutionForwardAlgorithm_v7
-    cudnnGetConvolutionForwardWorkspaceSize
-    cudnnGetConvolutionGroupCount
-    cudnnGetConvolutionMathType
-    cudnnGetConvolutionNdDescriptor
-    cudnnGetConvolutionNdForwardOutputDim
-    cudnnGetConvolutionReorderType
-    cudnnGetCudartVersion
-    cudnnGetDropoutDescriptor
-    cudnnGetErrorString
-    cudnnGetExecutionPlanWorkspaceSize
-    cudnnGetFilter4dDescriptor
-    cudnnGetFilterNdDescriptor
-    cudnnGetFilterSizeInBytes
-    cudnnGetFoldedConvBackwardDataDescriptors
     cudnnGetFusedOpsConstParamPackAttribute
     cudnnGetFusedOpsVariantParamPackAttribute
-    cudnnGetLRNDescriptor
-    cudnnGetLastErrorString
-    cudnnGetMaxDeviceVersion
     cudnnGetMultiHeadAttnBuffers
     cudnnGetMultiHeadAttnWeights
-    cudnnGetNormalizationBackwardWorkspaceSize
-    cudnnGetNormalizationForwardTrainingWorkspaceSize
-    cudnnGetNormalizationTrainingReserveSpaceSize
-    cudnnGetOpTensorDescriptor
-    cudnnGetPooling2dDescriptor
-    cudnnGetPooling2dForwardOutputDim
-    cudnnGetPoolingNdDescriptor
-    cudnnGetPoolingNdForwardOutputDim
-    cudnnGetProperty
-    cudnnGetRNNDataDescriptor
-    cudnnGetRNNDescriptor_v8
-    cudnnGetRNNTempSpaceSizes
-    cudnnGetRNNWeightParams
-    cudnnGetRNNWeightSpaceSize
-    cudnnGetReduceTensorDescriptor
-    cudnnGetReductionIndicesSize
-    cudnnGetReductionWorkspaceSize
-    cudnnGetSeqDataDescriptor
-    cudnnGetStream
-    cudnnGetTensor4dDescriptor
-    cudnnGetTensorNdDescriptor
-    cudnnGetTensorSizeInBytes
-    cudnnGetTensorTransformDescriptor
-    cudnnGetVersion
     cudnnGnnAggSimpleBackward
     cudnnGnnAggSimpleForward
     cudnnGnnMhaGatBackward
     cudnnGnnMhaGatForward
     cudnnGnnMhaGatV2Backward
     cudnnGnnMhaGatV2Forward
-    cudnnGraphVersionCheck
-    cudnnIm2Col
-    cudnnInitTransformDest
-    cudnnLRNCrossChannelBackward
-    cudnnLRNCrossChannelForward
-    cudnnLongFFTCausalConv1dBackward
-    cudnnLongFFTCausalConv1dForward
     cudnnLongFFTCausalConv1dGetBufferSizes
     cudnnMakeFusedOpsPlan
     cudnnMultiHeadAttnBackwardData
     cudnnMultiHeadAttnBackwardWeights
     cudnnMultiHeadAttnForward
-    cudnnNormalizationBackward
-    cudnnNormalizationForwardInference
-    cudnnNormalizationForwardTraining
-    cudnnOpTensor
-    cudnnOpsVersionCheck
-    cudnnPoolingBackward
-    cudnnPoolingForward
     cudnnQueryRuntimeError
-    cudnnRNNBackwardData_v8
-    cudnnRNNBackwardWeights_v8
-    cudnnRNNForward
-    cudnnRNNGetClip_v8
-    cudnnRNNGetClip_v9
-    cudnnRNNSetClip_v8
-    cudnnRNNSetClip_v9
-    cudnnReduceTensor
-    cudnnReorderFilterAndBias
-    cudnnRestoreDropoutDescriptor
-    cudnnScaleTensor
-    cudnnSetActivationDescriptor
-    cudnnSetActivationDescriptorSwishBeta
-    cudnnSetAttnDescriptor
-    cudnnSetCTCLossDescriptor
-    cudnnSetCTCLossDescriptorEx
-    cudnnSetCTCLossDescriptor_v8
-    cudnnSetCTCLossDescriptor_v9
     cudnnSetCallback
-    cudnnSetConvolution2dDescriptor
-    cudnnSetConvolutionGroupCount
-    cudnnSetConvolutionMathType
-    cudnnSetConvolutionNdDescriptor
-    cudnnSetConvolutionReorderType
-    cudnnSetDropoutDescriptor
-    cudnnSetFilter4dDescriptor
-    cudnnSetFilterNdDescriptor
     cudnnSetFusedOpsConstParamPackAttribute
     cudnnSetFusedOpsVariantParamPackAttribute
-    cudnnSetLRNDescriptor
-    cudnnSetOpTensorDescriptor
-    cudnnSetPooling2dDescriptor
-    cudnnSetPoolingNdDescriptor
-    cudnnSetRNNDataDescriptor
-    cudnnSetRNNDescriptor_v8
-    cudnnSetReduceTensorDescriptor
-    cudnnSetSeqDataDescriptor
-    cudnnSetSpatialTransformerNdDescriptor
-    cudnnSetStream
-    cudnnSetTensor
-    cudnnSetTensor4dDescriptor
-    cudnnSetTensor4dDescriptorEx
-    cudnnSetTensorNdDescriptor
-    cudnnSetTensorNdDescriptorEx
-    cudnnSetTensorTransformDescriptor
-    cudnnSoftmaxBackward
-    cudnnSoftmaxForward
-    cudnnSpatialTfGridGeneratorBackward
-    cudnnSpatialTfGridGeneratorForward
-    cudnnSpatialTfSamplerBackward
-    cudnnSpatialTfSamplerForward
-    cudnnSubquadraticOpsVersionCheck
-    cudnnTransformFilter
-    cudnnTransformTensor
-    cudnnTransformTensorEx
 }

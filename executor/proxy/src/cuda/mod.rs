@@ -1,9 +1,9 @@
 //! CUDA devices: real ones through their driver, and a simulated one.
 
 mod blas;
-mod cublas;
 mod device;
 pub mod kernels;
+pub(crate) mod libraries;
 mod mapped;
 pub mod memory;
 mod properties;
@@ -12,14 +12,17 @@ mod simulated;
 mod work;
 
 pub use device::Device;
+pub use libraries::FOLDERS as LIBRARY_FOLDERS;
 pub use real::Real;
 pub use simulated::{MEMORY, Simulated};
 
 use crate::answers::Reply;
 use crate::backend::Outcome;
+use libraries::Called;
 use ring::{Body, Region};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::cuda::{self, Call};
+use wire::libraries::Value;
 use wire::{DEVICE, Id, Request};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -50,12 +53,37 @@ fn settle(failed: &mut Option<Failure>, result: Result<Vec<u8>>, reply: &Reply) 
     }
 }
 
+/// The same for a library's call, whose status is its own. Later calls say in CUDA's words that one failed.
+fn settle_library(failed: &mut Option<Failure>, function: u16, result: Result<Called>, reply: &Reply) -> Outcome {
+    let name = wire::libraries::function(function).map_or("a library", |(_, function)| function.name);
+    let late = match &result {
+        Ok(Called { status: 0, .. }) => None,
+        Ok(Called { status, .. }) => {
+            let said = format!("{name} failed with status {status} after the program had gone on");
+            Some(Failure { code: cuda::UNKNOWN, said })
+        }
+        Err(failure) => Some(failure.clone()),
+    };
+    if let Some(late) = late
+        && !reply.wanted()
+        && failed.is_none()
+    {
+        *failed = Some(late);
+    }
+    match result {
+        Ok(Called { status, data }) => Outcome::Now(status, data),
+        Err(Failure { code, said }) => Outcome::Now(-code.abs().max(1), said.into_bytes()),
+    }
+}
+
 /// One worker's view of a CUDA device, of either kind.
 pub(crate) trait Worker {
     fn ask(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>>;
     fn free(&mut self, id: Id) -> Result<()>;
     /// When an event was last recorded, before this device had it; nanoseconds since 1970.
     fn last_recorded(&mut self, id: Id) -> Option<&mut Option<u64>>;
+    /// Calls a function of a library.
+    fn library(&mut self, function: u16, values: &[Value]) -> Result<Called>;
     /// What nobody was told yet, or stays.
     fn failed(&mut self) -> &mut Option<Failure>;
 }
@@ -64,6 +92,10 @@ pub(crate) trait Worker {
 /// was told.
 pub(crate) fn carry_out(worker: &mut impl Worker, request: &Request, body: Body, region: &Region, reply: &Reply) -> Outcome {
     let result = match request {
+        Request::Cuda(Call::Library { function, values }) => {
+            let result = worker.library(*function, values);
+            return settle_library(worker.failed(), *function, result, reply);
+        }
         Request::Cuda(call) => worker.ask(call, body, region),
         Request::Release { id } => worker.free(*id).map(|()| Vec::new()),
         Request::PastEvent { id: DEVICE, status, .. } => {

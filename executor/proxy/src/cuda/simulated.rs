@@ -4,8 +4,8 @@
 
 use crate::answers::Reply;
 use crate::backend::{Backend, DeviceError, Memory as Contents, News, Outcome, PastEvent, Reads, Spare};
-use crate::cuda::blas;
 use crate::cuda::kernels::{self, Kernel, Launch, Params};
+use crate::cuda::libraries::{Called, Libraries, Site};
 use crate::cuda::memory::Memory;
 use crate::cuda::{Failure, Result, Worker, carry_out, encoded, now, properties};
 use crate::spare::sums;
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::cuda::{self, Call, FunctionInfo, Span, Work};
+use wire::libraries::Value;
 use wire::{DEVICE, Id, Request, Stage};
 
 /// Bytes of memory that each worker has.
@@ -48,6 +49,7 @@ enum Object {
 pub struct Simulated {
     objects: BTreeMap<Id, Object>,
     memory: Memory,
+    libraries: Libraries,
     /// Reads that are complete and not yet told.
     reads: Reads,
     /// The first error of work whose sender had gone on; one that stays, if it is of that kind.
@@ -106,6 +108,8 @@ impl Simulated {
                 let milliseconds = (to as i64 - from as i64) as f32 / 1e6;
                 return Ok(milliseconds.to_ne_bytes().to_vec());
             }
+            // Answered on its own.
+            Call::Library { .. } => return Err(cuda::NOT_SUPPORTED.into()),
             Call::Memory => return Ok([MEMORY - self.memory.used(), MEMORY].map(u64::to_ne_bytes).concat()),
         }
         Ok(Vec::new())
@@ -163,6 +167,7 @@ impl Simulated {
                 }
             }
             Some(_) => {}
+            None if self.libraries.get(id).is_some() => self.libraries.release(id),
             None => return Err(cuda::INVALID_HANDLE.into()),
         }
         Ok(())
@@ -186,7 +191,6 @@ impl Simulated {
                 Some(Object::Event(_)) => {}
                 _ => return Err(cuda::INVALID_HANDLE.into()),
             },
-            Work::Gemm { .. } => blas::gemm(&mut self.memory, work)?,
         }
         Ok(())
     }
@@ -240,6 +244,24 @@ fn unknown_kernel(name: &str) -> Failure {
     Failure { code: cuda::INVALID_DEVICE_FUNCTION, said }
 }
 
+/// What library calls see of the device: all streams are the default one, on which nothing runs.
+struct View<'a>(&'a BTreeMap<Id, Object>);
+
+impl Site for View<'_> {
+    fn stream(&self, id: Id) -> std::result::Result<u64, i32> {
+        let known = id == cuda::DEFAULT_STREAM || matches!(self.0.get(&id), Some(Object::Stream));
+        if known { Ok(0) } else { Err(cuda::INVALID_HANDLE) }
+    }
+
+    fn stream_name(&self, _stream: u64) -> Id {
+        cuda::DEFAULT_STREAM
+    }
+
+    fn address(&self, address: u64) -> std::result::Result<u64, i32> {
+        if (BASE..BASE + SIZE).contains(&address) { Ok(address) } else { Err(cuda::INVALID_VALUE) }
+    }
+}
+
 impl Worker for Simulated {
     fn ask(&mut self, call: &Call, body: Body, region: &Region) -> Result<Vec<u8>> {
         self.call(call, body, region)
@@ -254,6 +276,24 @@ impl Worker for Simulated {
             Some(Object::Event(time)) => Some(time),
             _ => None,
         }
+    }
+
+    fn library(&mut self, function: u16, values: &[Value]) -> Result<Called> {
+        if let Some(failed) = self.failed.as_ref().filter(|failed| cuda::is_sticky(failed.code)) {
+            return Err(failed.clone());
+        }
+        let view = View(&self.objects);
+        for value in values {
+            if let Value::Stream(id) = value {
+                view.stream(*id)?;
+            }
+        }
+        if let Some((library, known)) = wire::libraries::function(function)
+            && let Some(result) = self.libraries.simulated(&mut self.memory, library, known, values)
+        {
+            return result;
+        }
+        self.libraries.call(&view, function, values)
     }
 
     fn failed(&mut self) -> &mut Option<Failure> {

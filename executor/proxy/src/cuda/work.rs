@@ -51,7 +51,6 @@ impl Real {
                 ok(unsafe { sys::cuEventRecord(own, stream) })?;
                 self.objects.insert(*event, Object::Event(own, true, None));
             }
-            Work::Gemm { .. } => self.gemm(stream, work)?,
             Work::Wait { event } => {
                 let (event, recorded, _) = self.event(*event)?;
                 if recorded {

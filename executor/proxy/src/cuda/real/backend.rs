@@ -2,14 +2,16 @@
 
 use super::super::mapped::ok;
 use super::super::{Failure, Result, Worker, carry_out};
-use super::{Object, PIECE, Real};
+use super::{Object, PIECE, Real, View};
 use crate::answers::Reply;
 use crate::backend::{Backend, DeviceError, Memory, News, Outcome, PastEvent};
+use crate::cuda::libraries::{Called, Libraries};
 use cudarc::driver::sys;
 use ring::{Body, Region};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::cuda::{self, Call};
+use wire::libraries::Value;
 use wire::{DEVICE, Id, Request};
 
 impl Worker for Real {
@@ -28,6 +30,15 @@ impl Worker for Real {
             Some(Object::Event(_, _, past)) => Some(past),
             _ => None,
         }
+    }
+
+    fn library(&mut self, function: u16, values: &[Value]) -> Result<Called> {
+        self.enter()?;
+        if let Some(failed) = self.failed.as_ref().filter(|failed| cuda::is_sticky(failed.code)) {
+            return Err(failed.clone());
+        }
+        let view = View { objects: &self.objects, mapped: self.mapped.as_ref() };
+        self.libraries.call(&view, function, values)
     }
 
     fn failed(&mut self) -> &mut Option<Failure> {
@@ -93,8 +104,8 @@ impl Drop for Real {
         // SAFETY: the context and everything in it are this worker's; memory goes first, as it is not the context's.
         unsafe {
             sys::cuCtxSynchronize();
+            self.libraries = Libraries::default();
             self.mapped = None;
-            self.blas = None;
             sys::cuCtxDestroy_v2(self.context);
         }
     }

@@ -9,8 +9,8 @@
 
 mod backend;
 
-use super::cublas::Blas;
 use super::device::{Device, describe};
+use super::libraries::{Libraries, Site};
 use super::mapped::{Mapped, ok};
 use super::{Failure, Result, encoded, now};
 use crate::backend::Reads;
@@ -50,7 +50,7 @@ pub struct Real {
     pub(crate) objects: BTreeMap<Id, Object>,
     /// An event, and when it was, in nanoseconds since 1970: what ties events' times to those of before a restore.
     reference: Option<(sys::CUevent, u64)>,
-    pub(crate) blas: Option<Blas>,
+    pub(crate) libraries: Libraries,
     /// Reads that are complete and not yet told.
     pub(crate) reads: Reads,
     failed: Option<Failure>,
@@ -67,7 +67,7 @@ impl Real {
             mapped: None,
             objects: BTreeMap::new(),
             reference: None,
-            blas: None,
+            libraries: Libraries::default(),
             reads: Reads::default(),
             failed: None,
         }
@@ -141,6 +141,8 @@ impl Real {
                 }
             }
             Call::Elapsed { from, to } => return Ok(self.elapsed(*from, *to)?.to_ne_bytes().to_vec()),
+            // Answered on its own.
+            Call::Library { .. } => return Err(cuda::NOT_SUPPORTED.into()),
             Call::Memory => {
                 let (mut free, mut total) = (0, 0);
                 // SAFETY: pointers are to values of this function.
@@ -284,6 +286,10 @@ impl Real {
     }
 
     fn release(&mut self, id: Id) -> Result<()> {
+        if self.libraries.get(id).is_some() {
+            self.libraries.release(id);
+            return Ok(());
+        }
         let object = self.objects.remove(&id).ok_or(cuda::INVALID_HANDLE)?;
         // SAFETY: the handle was this object's alone.
         ok(unsafe {
@@ -319,6 +325,38 @@ impl Real {
         let (address, size) = self.contents(id).ok_or(cuda::INVALID_HANDLE)?;
         let end = offset.checked_add(len as u64).filter(|end| *end <= size);
         end.map(|_| address + offset).ok_or(cuda::INVALID_VALUE)
+    }
+}
+
+/// What library calls see of the device.
+pub(crate) struct View<'a> {
+    pub(crate) objects: &'a BTreeMap<Id, Object>,
+    pub(crate) mapped: Option<&'a Mapped>,
+}
+
+impl Site for View<'_> {
+    fn stream(&self, id: Id) -> std::result::Result<u64, i32> {
+        match self.objects.get(&id) {
+            Some(Object::Stream(stream)) => Ok(stream.addr() as u64),
+            _ if id == cuda::DEFAULT_STREAM => Ok(0),
+            _ => Err(cuda::INVALID_HANDLE),
+        }
+    }
+
+    fn stream_name(&self, stream: u64) -> Id {
+        let own = |object: &Object| matches!(object, Object::Stream(own) if own.addr() as u64 == stream);
+        self.objects.iter().find(|(_, object)| own(object)).map_or(cuda::DEFAULT_STREAM, |(id, _)| *id)
+    }
+
+    /// Anywhere in the worker's range: what lies there is the device's to check, in a context that has nothing else.
+    fn address(&self, address: u64) -> std::result::Result<u64, i32> {
+        let global = self.objects.values().find_map(|object| match object {
+            Object::Global(known, own, size) if (*known..known + size).contains(&address) => Some(own + (address - known)),
+            _ => None,
+        });
+        let (base, size) = self.mapped.map_or((0, 0), Mapped::range);
+        let within = (base..base + size).contains(&address).then_some(address);
+        global.or(within).ok_or(cuda::INVALID_VALUE)
     }
 }
 
