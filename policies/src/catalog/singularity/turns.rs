@@ -157,6 +157,10 @@ impl Singularity {
         (share.began, share.progress, share.speed) = (now, entry.progress_at(now), entry.speed);
         if let Some(promise) = self.promise(view, job).filter(|_| view.job(job).phase == Phase::Running) {
             self.expect_growth(view, job, promise);
+            // Nothing may have to be decided before.
+            if let Some(due) = self.row(job).share.due {
+                self.wake_at(due);
+            }
         }
     }
 
