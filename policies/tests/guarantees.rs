@@ -230,7 +230,7 @@ fn those_who_ask_for_different_things_take_turns() {
             continue;
         }
         let (kept, stops) = day("singularity", nodes, &jobs);
-        assert!(kept >= 0.4 && stops <= 1500, "seed {seed}: kept {kept}, {} jobs, {stops} stops in 1000 hours", jobs.len());
+        assert!(kept >= 0.4 && stops <= 2000, "seed {seed}: kept {kept}, {} jobs, {stops} stops in 1000 hours", jobs.len());
         let (kept_alone, _) = day("singularity(turns=0)", nodes, &jobs);
         (with, without, all) = (with + kept, without + kept_alone, all + 1);
     }
