@@ -187,3 +187,54 @@ fn those_of_a_tier_take_turns_within_their_windows() {
     );
     assert!((24 * 2..=24 * 4).contains(&stops), "{stops} stops in a day: two or three turns an hour");
 }
+
+/// The share of job-time in which those of the second tier had what they were promised, in a day of jobs that are all there from its
+/// start, and how often one of them was stopped, in thousandths an hour.
+fn day(policy: &str, nodes: u32, jobs: &[Arrival]) -> (f64, usize) {
+    let policy = catalog::by_name(policy, 0).expect("listed").0;
+    let place = placement::by_name("best-fit", 0).expect("listed");
+    let scheduler = Scheduler::new(Fleet::uniform(nodes, 8), policy, place).with_tiers(&Tiers::default());
+    let mut world = World::new(scheduler, jobs, Ideal);
+    let mut stops = 0;
+    while let Some(step) = world.step().filter(|step| step.now < Time(24 * 3_600_000_000)) {
+        stops += step.orders.iter().filter(|order| matches!(order, Order::Preempt { .. })).count();
+    }
+    let tier = &world.scheduler.view().ledger().expect("it keeps books").account().tiers[1];
+    (tier.attained as f64 / tier.observed as f64, 1000 * stops / jobs.len() / 24)
+}
+
+/// Jobs of one tier and of all sizes, rigid and elastic, that ask for more than there is and were promised less than that.
+#[test]
+fn those_who_ask_for_different_things_take_turns() {
+    let seeds: u64 = std::env::var("ORRERY_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let (mut with, mut without, mut all) = (0.0, 0.0, 0);
+    for number in 0..60 * seeds {
+        let seed = first_seed() + number;
+        let mut random = seed;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % n
+        };
+        let nodes = 3 + below(4) as u32;
+        let (mut asked, mut jobs) = (0, Vec::new());
+        // Seven tenths of what they ask for are at most eight ninths of what there is.
+        while asked * 7 * 9 < nodes * 8 * 10 * 8 {
+            let size = 1 << below(4);
+            let elastic = if size > 1 && below(2) == 0 { Elastic::linear(1, 300) } else { Elastic::RIGID };
+            let spec = JobSpec { tier: 1, elastic, ..JobSpec::whole(size) };
+            asked += size;
+            jobs.push(Arrival { submit: Time::ZERO, spec, work: Span::from_secs(40 * 3600), patience: None });
+        }
+        let last = jobs.pop().expect("it asks for too much");
+        if asked - last.spec.demand.accelerators <= nodes * 8 {
+            continue;
+        }
+        let (kept, stops) = day("singularity", nodes, &jobs);
+        assert!(kept >= 0.4 && stops <= 2000, "seed {seed}: kept {kept}, {} jobs, {stops} stops in 1000 hours", jobs.len());
+        let (kept_alone, _) = day("singularity(turns=0)", nodes, &jobs);
+        (with, without, all) = (with + kept, without + kept_alone, all + 1);
+    }
+    let (with, without) = (with / f64::from(all), without / f64::from(all));
+    assert!(with >= 0.95, "{with} of {all} worlds' time, {without} without turns");
+    assert!(without <= 0.9, "these worlds show nothing: {without} without turns");
+}

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 const LOOK: usize = 16;
 
 /// Which nodes a gang takes, how many accelerators of each, and how many of these others hold.
-struct Site {
-    parts: Vec<(NodeId, u32)>,
-    missing: u32,
+pub(super) struct Site {
+    pub parts: Vec<(NodeId, u32)>,
+    pub missing: u32,
 }
 
 /// Whole accelerators of a node that are free to plan with.
@@ -26,7 +26,7 @@ fn free_on(capacity: &Capacity, group: &Group, node: NodeId) -> u32 {
 }
 
 /// Where a gang could go if jobs of tiers behind `tier` made way: first where the fewest accelerators are taken from them.
-fn sites(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Vec<Site> {
+pub(super) fn sites(capacity: &Capacity, floor: &Floor, demand: &Demand, tier: usize) -> Vec<Site> {
     let groups = capacity.groups().iter().enumerate();
     let fitting = groups.filter(|(_, group)| group.size > 0 && demand.types.contains(group.kind));
     let mut families: BTreeMap<(u32, TypeId, u32), Vec<usize>> = BTreeMap::new();
@@ -88,19 +88,21 @@ fn several(capacity: &Capacity, floor: &Floor, family: &[usize], count: u32, tie
     Some(site)
 }
 
-/// Gives `job` of `tier`, which waits, or runs and is not on the floor, a place for `size` accelerators, telling jobs of worse
-/// tiers to stop: `victims(node)` gives those on a node, whom to stop first in front. Returns them, or `None`, and nothing
-/// changes, if it cannot be done.
+/// Gives `job`, which waits, or runs and is not on the floor, a place for `size` accelerators at the first of these sites that can be
+/// cleared, telling others to stop: `victims(node)` gives those on a node, whom to stop first in front. Returns them, or `None`, and
+/// nothing changes, if it cannot be done.
 pub(super) fn claim(
     plan: &mut Plan<'_>,
-    floor: &Floor,
-    (job, tier, size): (JobId, usize, u32),
-    victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
+    (job, size): (JobId, u32),
+    sites: impl FnOnce(&Plan<'_>, &Demand) -> Vec<Site>,
+    mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
 ) -> Option<Vec<JobId>> {
     let demand = plan.job(job).spec.demand.on(size);
     let own = plan.job(job).allocation.clone();
     plan.view.capacity.lend(&own, demand.milli);
-    let found = choose(plan, floor, &demand, tier, victims);
+    // What a job on its way to elsewhere on the same node holds cannot be had there: then the next site may do.
+    let sites = sites(plan, &demand);
+    let found = sites.iter().find_map(|site| clear(plan, &demand, site, &mut victims));
     plan.view.capacity.take(&own, demand.milli);
     let (stopped, place) = found?;
     for &victim in &stopped {
@@ -112,19 +114,6 @@ pub(super) fn claim(
         plan.relocate_to(job, place);
     }
     Some(stopped)
-}
-
-/// Whom to stop, and the place that is there then.
-fn choose(
-    plan: &mut Plan<'_>,
-    floor: &Floor,
-    demand: &Demand,
-    tier: usize,
-    mut victims: impl FnMut(&Plan<'_>, NodeId) -> Vec<JobId>,
-) -> Option<(Vec<JobId>, Allocation)> {
-    // What a job on its way to elsewhere on the same node holds cannot be had there: then the next site may do.
-    let sites = sites(plan.capacity(), floor, demand, tier);
-    sites.iter().find_map(|site| clear(plan, demand, site, &mut victims))
 }
 
 /// Whom to stop at a site, and the place that is there then.

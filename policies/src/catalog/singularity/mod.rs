@@ -4,6 +4,7 @@ mod claim;
 mod consolidate;
 mod floor;
 mod ranks;
+mod room;
 mod turns;
 mod upkeep;
 
@@ -12,7 +13,7 @@ use crate::allocation::Allocation;
 use crate::event::{Event, NodeState};
 use crate::ids::{JobId, NodeId};
 use crate::idtable::IdTable;
-use crate::job::Phase;
+use crate::job::{Demand, Phase};
 use crate::plan::Plan;
 use crate::queue::ClassQueue;
 use crate::time::{Span, Time};
@@ -92,7 +93,7 @@ struct Row {
 /// * elastic gangs for which there is no room start on fewer accelerators;
 /// * what nobody can use goes to gangs that run on fewer than they asked for, the best tier first; those that run too slowly for what
 ///   they were promised take it from worse tiers;
-/// * those of a tier who ask for the same take [turns](turns) when there is too little for all of them;
+/// * those of a tier take [turns](turns) when there is too little for all of them;
 /// * nodes that are to be emptied are;
 /// * who is of the worst tier and has not run for `starve` goes before others of it, and takes their place.
 #[derive(Serialize, Deserialize)]
@@ -237,7 +238,8 @@ impl Singularity {
             jobs.sort_by_key(|&job| rows.get(job).map(|row| (std::cmp::Reverse((row.tier, row.since)), job)));
             jobs
         };
-        let Some(stopped) = claim::claim(plan, floor, (job, tier, size), victims) else { return false };
+        let sites = |plan: &Plan<'_>, demand: &Demand| claim::sites(plan.capacity(), floor, demand, tier);
+        let Some(stopped) = claim::claim(plan, (job, size), sites, victims) else { return false };
         for victim in stopped {
             self.uproot(plan, victim);
         }
@@ -308,7 +310,6 @@ impl Policy for Singularity {
                 self.waiting[usize::from(tier)].remove(class, submit, job);
                 self.hungry.remove(&(since, job));
                 self.uprooted.remove(&(tier, submit, job));
-                self.forget_turn(job);
                 self.leave_seat(view, job);
                 self.rise(job);
                 self.rows.retire(job);

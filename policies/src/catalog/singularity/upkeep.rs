@@ -162,7 +162,7 @@ impl Singularity {
     }
 
     /// The job stays where it was.
-    fn sit_again(&mut self, plan: &Plan<'_>, job: JobId, since: Time) {
+    pub(super) fn sit_again(&mut self, plan: &Plan<'_>, job: JobId, since: Time) {
         self.sit(plan, job);
         let row = self.rows.get_mut(job).expect("live jobs have rows");
         if self.shrunk.remove(&(row.tier, row.since, job)) {
